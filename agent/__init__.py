@@ -1,0 +1,1 @@
+"""Decides: knows people, plans and motion; knows no bytes and no ports."""

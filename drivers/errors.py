@@ -1,0 +1,50 @@
+"""What can go wrong, as a tree.
+
+RobotError
+├── ConfigError          a file, option or name is wrong; the person has to change it
+├── DeviceError          a device is missing, busy, gone or sends nothing
+│   └── LinkError        … and it is the serial link
+│       ├── LinkLost     the port vanished
+│       ├── LinkTimeout  no answer in time
+│       └── ProtocolError  an answer that makes no sense, or another version's
+├── Refused              a limit or a rule said no: normal, goes back as an answer
+└── PlanError            a sentence or plan that cannot be understood
+
+Every message says what was wrong, where, and what to do, in one line.
+"""
+
+
+class RobotError(Exception):
+    """Base of all errors that a person may see without a traceback."""
+
+
+class ConfigError(RobotError):
+    """A file, option or name is wrong; the person has to change it."""
+
+
+class DeviceError(RobotError):
+    """A device is missing, busy, gone or sends nothing."""
+
+
+class LinkError(DeviceError):
+    """The serial link to a board failed."""
+
+
+class LinkLost(LinkError):
+    """The port vanished or was closed from the other side."""
+
+
+class LinkTimeout(LinkError):
+    """The board did not answer in time."""
+
+
+class ProtocolError(LinkError):
+    """The board answered something that makes no sense, or speaks another version."""
+
+
+class Refused(RobotError):
+    """A limit or a rule said no. Normal: it goes back to whoever asked, as an answer."""
+
+
+class PlanError(RobotError):
+    """A sentence or a plan that cannot be understood."""
