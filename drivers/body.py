@@ -54,6 +54,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     foot_mass_kg: Positive
     head_mass_kg: Positive
     screen_m: tuple[Positive, Positive]
+    servo_lag_s: Annotated[float, msgspec.Meta(ge=0.0, le=0.5)]  # pulse to pose, as measured
     camera: Camera
     joint: Annotated[tuple[Joint, ...], msgspec.Meta(min_length=1, max_length=MAX_JOINTS)]
 

@@ -1,0 +1,103 @@
+"""Kinematics and balance: where to turn to look at a point, and how hard the arm may move without tipping.
+
+Pure functions over `drivers.body.Body`. Angles are in radians, points in metres in the base frame.
+"""
+
+import math
+from bisect import bisect_left
+from collections import deque
+
+import numpy as np
+
+from drivers.body import Body, Matrix, forward
+from drivers.camera import Lens
+
+GRAVITY_M_S2 = 9.81
+TIP_SAFETY = 2.0  # the acceleration that would lift the foot, divided by this, is allowed
+AIM_ROUNDS = 4  # the camera moves as the arm turns; four rounds leave less than .001 rad at half a metre
+HISTORY_S = 2.0  # longer than any frame takes from lens to set-point
+
+Point = tuple[float, float, float]
+
+
+def pixel_to_point(lens: Lens, camera_pose: Matrix, x_px: float, y_px: float, distance_m: float) -> Point:
+    """The point that a pixel shows at a distance from the lens, in the frame of `camera_pose`."""
+    ray = np.array([1.0, (lens.width_px / 2 - x_px) / lens.focal_px, (lens.height_px / 2 - y_px) / lens.focal_px])
+    ray *= distance_m / float(np.linalg.norm(ray))
+    x, y, z = camera_pose[:3, :3] @ ray + camera_pose[:3, 3]
+    return float(x), float(y), float(z)
+
+
+def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
+    """Joint angles that bring a point to the middle of the picture, with the arm at `lift_rad`, inside the limits."""
+    angles = list(body.rest_rad)
+    yaw, lift, tilt = body.index("yaw"), body.index("lift"), body.index("tilt")
+    angles[lift] = lift_rad
+    for _ in range(AIM_ROUNDS):
+        camera = forward(body, tuple(angles))[-1]
+        x, y, z = np.asarray(point_m) - camera[:3, 3]
+        # The camera hangs in front of the yaw axis, on a line through it, so the axis sees the same bearing.
+        angles[yaw] = math.atan2(point_m[1], point_m[0])
+        pitch = -math.atan2(z, math.hypot(x, y))
+        angles[tilt] = pitch - lift_rad
+        angles = [min(max(a, j.min_rad), j.max_rad) for a, j in zip(angles, body.joint, strict=True)]
+    return tuple(angles)
+
+
+def acceleration_caps(body: Body, angles_rad: tuple[float, ...]) -> tuple[float, ...]:
+    """Acceleration allowed for each joint, in rad/s², so that the foot stays down with a margin of TIP_SAFETY.
+
+    From the balance of moments about the foot's edge: a = g·[m·(r − x) + m_b·r] / (m·h), for a head of mass m
+    at height h and horizontal offset x on a foot of radius r and mass m_b. A joint with lever l may turn at a/l.
+    """
+    *links, camera = forward(body, angles_rad)
+    head = (links[-1][:3, 3] + camera[:3, 3]) / 2
+    offset_m = float(np.hypot(head[0], head[1]))
+    moment = body.head_mass_kg * (body.foot_radius_m - offset_m) + body.foot_mass_kg * body.foot_radius_m
+    cap_m_s2 = max(GRAVITY_M_S2 * moment / (body.head_mass_kg * float(head[2])) / TIP_SAFETY, 0.1)
+    caps = []
+    for joint, link in zip(body.joint, links, strict=True):
+        axis = link[:3, "xyz".index(joint.axis)]
+        reach = head - link[:3, 3]
+        lever_m = float(np.linalg.norm(np.cross(axis, reach)))
+        caps.append(min(joint.max_acceleration_rad_s2, cap_m_s2 / max(lever_m, 1e-3)))
+    return tuple(caps)
+
+
+class PoseHistory:
+    """Where the joints were: a frame is judged by the pose at the time it was taken, not by the present one."""
+
+    def __init__(self, start_rad: tuple[float, ...]) -> None:
+        self._start_rad = start_rad
+        self._times: deque[float] = deque()
+        self._poses: deque[tuple[float, ...]] = deque()
+
+    def put(self, time_s: float, pose_rad: tuple[float, ...]) -> None:
+        """Add a pose. Times that don't increase are ignored."""
+        if self._times and time_s <= self._times[-1]:
+            return
+        self._times.append(time_s)
+        self._poses.append(pose_rad)
+        while self._times[0] < time_s - HISTORY_S:
+            self._times.popleft()
+            self._poses.popleft()
+
+    def clear(self) -> None:
+        """Forget everything: the link was lost and the clock may have been reset."""
+        self._times.clear()
+        self._poses.clear()
+
+    def at(self, time_s: float) -> tuple[float, ...]:
+        """The pose at a time, between the two nearest; the oldest or newest one outside what is known."""
+        if not self._times:
+            return self._start_rad
+        after = bisect_left(self._times, time_s)
+        if after == 0:
+            return self._poses[0]
+        if after == len(self._times):
+            return self._poses[-1]
+        before_s, after_s = self._times[after - 1], self._times[after]
+        share = (time_s - before_s) / (after_s - before_s)
+        return tuple(
+            a + share * (b - a) for a, b in zip(self._poses[after - 1], self._poses[after], strict=True)
+        )
