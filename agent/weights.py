@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -150,7 +150,7 @@ def _is_whole(file: Path, weight: Weight) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == weight.sha256
 
 
-def _place(source: BinaryIO | zipfile.ZipExtFile, weight: Weight, target: Path, origin: str) -> None:
+def _place(source: IO[bytes], weight: Weight, target: Path, origin: str) -> None:
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=target, prefix=".part-", delete=False) as part:
         try:
