@@ -19,7 +19,8 @@ OTHER_ABOVE = 0.60
 _CHIP_SIDE_PX = 150
 _MARGIN = 0.25  # dlib's padding around the face
 # Eye corners (left outer, left inner, right outer, right inner) and the point under the nose; and where
-# dlib's five-point chip has them, as shares of the side without margin (dlib, image_transforms/interpolation.h).
+# dlib's five-point chip has them, as shares of the side without margin
+# (dlib, image_transforms/interpolation.h).
 _ANCHORS = (263, 362, 33, 133, 2)
 _PLACES = np.array(
     [
