@@ -1,0 +1,725 @@
+"""The page's server: the robot's eye, its body and its chat for a browser on this machine.
+
+One websocket carries everything that moves. Pictures are encoded once for all viewers, off the event loop,
+and only when a viewer has drawn the ones before: a slow phone gets fewer pictures, never a queue of old ones.
+Everything that a browser sends is data to be checked: host, origin, size, rate and form.
+"""
+
+import asyncio
+import logging
+import mimetypes
+import secrets
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import cv2
+import msgspec
+import numpy as np
+from aiohttp import WSMsgType, web
+
+from agent.events import Doing, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
+from drivers.body import Body
+from drivers.camera import Frame, Image
+from drivers.errors import ConfigError, DeviceError, Refused, RobotError
+
+log = logging.getLogger(__name__)
+
+WEB = Path(__file__).with_name("web")
+DEFAULT_PORT = 8321
+PORTS_TRIED = 20  # how many robots one machine may reasonably run before somebody should name a port
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+MAX_TEXT = 2000  # characters of one order: a page of text, and far below what fills a model's context
+MAX_MESSAGE = 4 * 1024 * 1024  # bytes read at all, so that a pasted megabyte gets an answer, not a hang-up
+MAX_VIEWERS = 16
+ORDERS_PER_S = 4.0
+ORDERS_AT_ONCE = 12.0
+MAX_IGNORED = 5000  # messages over the limit before a viewer that floods is sent away
+
+PICTURE_PERIOD_S = 1 / 25
+PICTURES_UNDER_WAY = 2  # one on the way while one is being drawn keeps a phone busy over a slow network
+PICTURE_WIDTH_PX = 960  # wider pictures are scaled down: a phone shows no more
+JPEG_QUALITY = 78
+STATE_PERIOD_S = 1 / 25
+ALIVE_PERIOD_S = 1.0  # the state is repeated so often, so that a page can tell a quiet robot from a hung one
+SIGHT_MAX_AGE_S = 0.5  # older boxes would mark where people were
+HISTORY = 200  # orders and replies that a new viewer is shown
+SAY_TIMEOUT_S = 120.0  # a long plan of a large model, with its movements
+RELEASE_TIMEOUT_S = 5.0  # the board answers within milliseconds or not at all
+HEARTBEAT_S = 10.0
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """One box of the room. `rgb` runs from 0 to 1."""
+
+    centre_m: tuple[float, float, float]
+    size_m: tuple[float, float, float]
+    yaw_rad: float = 0.0
+    rgb: tuple[float, float, float] = (0.7, 0.7, 0.7)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One joint as the 3-D view needs it."""
+
+    axis: Literal["x", "y", "z"]
+    offset_m: tuple[float, float, float]
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """What does not change while the robot runs: its body, where it stands, and a simulated room."""
+
+    name: str
+    joints: tuple[Part, ...]
+    foot_radius_m: float
+    screen_m: tuple[float, float]
+    camera_offset_m: tuple[float, float, float]
+    base_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    base_yaw_rad: float = 0.0
+    blocks: tuple[Block, ...] = ()
+    is_body_simulated: bool = False
+    is_camera_simulated: bool = False
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulated person for the 3-D view; `z_m` is the height of the eyes, `yaw_rad` where it looks."""
+
+    name: str
+    x_m: float
+    y_m: float
+    z_m: float
+    yaw_rad: float
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the machine is. `link` and `camera` are words for a person, such as "simulated board on a pty"."""
+
+    link: str
+    is_link_up: bool
+    camera: str
+    is_camera_up: bool
+    is_stopped: bool = False
+    stopped_by: str = ""
+    frames_hz: float = 0.0
+    tick_late_s: float = 0.0
+
+
+class Sources(msgspec.Struct, kw_only=True):
+    """Everything the page shows and everything it may ask for."""
+
+    frames: Latest[Frame]
+    sight: Latest[Sight]
+    lock: Latest[Lock]
+    call_frames: Latest[Frame]
+    call_sight: Latest[Sight]
+    doing: Latest[Doing]
+    planner: Latest[PlannerStatus]
+    health: Latest[Health]
+    pose: Callable[[], tuple[float, ...]]
+    people: Callable[[], tuple[Standing, ...]]
+    scene: Scene
+    orders: Inbox[Order]
+    stop: Callable[[str], None]
+    release: Callable[[], Awaitable[None]]
+
+
+def scene_of(body: Body) -> Scene:
+    """A body in a room that nobody described; `msgspec.structs.replace` adds what is known of it."""
+    return Scene(
+        name=body.name,
+        joints=tuple(Part(axis=joint.axis, offset_m=joint.offset_m) for joint in body.joint),
+        foot_radius_m=body.foot_radius_m,
+        screen_m=body.screen_m,
+        camera_offset_m=body.camera.offset_m,
+    )
+
+
+# What a browser may send, …
+
+
+class Say(msgspec.Struct, frozen=True, tag="say", tag_field="type"):
+    """An order in words."""
+
+    text: str
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="type"):
+    """Freeze the arm now."""
+
+
+class Release(msgspec.Struct, frozen=True, tag="release", tag_field="type"):
+    """Let the arm move again after a stop."""
+
+
+class Drawn(msgspec.Struct, frozen=True, tag="drawn", tag_field="type"):
+    """A picture was drawn; the next may come."""
+
+    stream: Literal["camera", "call"]
+
+
+Message = Say | Stop | Release | Drawn
+_decode = msgspec.json.Decoder(Message).decode
+_decode_say = msgspec.json.Decoder(Say).decode
+
+
+# … and what it is sent.
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    x_px: float
+    y_px: float
+    width_px: float
+    height_px: float
+    is_locked: bool
+    distance_m: float | None
+
+
+class _PictureHead(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    index: int
+    width_px: int
+    height_px: int
+    age_s: float
+    marks: list[_Mark]
+
+
+class _Heard(msgspec.Struct, frozen=True, tag="order", tag_field="type"):
+    id: str
+    text: str
+    source: str
+
+
+class _Told(msgspec.Struct, frozen=True, tag="reply", tag_field="type"):
+    order_id: str
+    kind: str
+    text: str
+    last: bool
+
+
+class _Complaint(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
+    text: str
+
+
+class _Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
+    scene: Scene
+    history: list[_Heard | _Told]
+    max_text: int
+
+
+class _Pose(msgspec.Struct, frozen=True, tag="pose", tag_field="type"):
+    joints_rad: list[float]
+    people: tuple[Standing, ...]
+
+
+class _State(msgspec.Struct, frozen=True, tag="state", tag_field="type"):
+    doing: Doing | None
+    planner: PlannerStatus | None
+    health: Health | None
+    lock: Lock | None
+    faces: int
+    pose_rad: list[float] | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    order_id: str
+    replies: list[Reply]
+    error: str = ""
+
+
+class _Viewer:
+    """One browser: what waits to be told to it, and how many pictures it has not drawn yet."""
+
+    def __init__(self, socket_: web.WebSocketResponse) -> None:
+        self.socket = socket_
+        self.lines: Inbox[bytes] = Inbox(HISTORY, drop="oldest")
+        self.under_way = {"camera": 0, "call": 0}
+        self.drew = {"camera": asyncio.Event(), "call": asyncio.Event()}
+        self.ignored = 0
+
+    def complain(self, text: str) -> None:
+        self.lines.put(msgspec.json.encode(_Complaint(text)))
+
+
+class _Allowance:
+    """A token bucket: `rate_hz` on average, `burst` at once."""
+
+    def __init__(self, rate_hz: float, burst: float) -> None:
+        self._rate_hz = rate_hz
+        self._burst = burst
+        self._left = burst
+        self._time_s = 0.0
+
+    def take(self, now_s: float) -> bool:
+        self._left = min(self._burst, self._left + (now_s - self._time_s) * self._rate_hz)
+        self._time_s = now_s
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
+class _Stream:
+    """One camera's pictures, encoded once for everybody and only while somebody can take one."""
+
+    def __init__(self, name: Literal["camera", "call"], frames: Latest[Frame], sight: Latest[Sight]) -> None:
+        self.name = name
+        self.locked_track: int | None = None
+        self.pictures: Latest[bytes] = Latest()
+        self._frames = frames
+        self._sight = sight
+        self._wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        seen = 0
+        is_failing = False
+        while True:
+            await self._wanted.wait()
+            frame = await self._frames.after(seen)
+            seen = self._frames.count
+            started_s = loop.time()
+            self._wanted.clear()
+            try:
+                jpeg = await loop.run_in_executor(None, _encode, frame.image)
+                is_failing = False
+            except (cv2.error, ValueError) as exc:
+                if not is_failing:
+                    log.warning(
+                        "%s: a picture could not be encoded (%s); waiting for a better one", self.name, exc
+                    )
+                is_failing = True
+                self._wanted.set()
+                await asyncio.sleep(PICTURE_PERIOD_S)
+                continue
+            head = msgspec.json.encode(self._head(frame, loop.time()))
+            await self.pictures.put(struct.pack("<I", len(head)) + head + jpeg)
+            await asyncio.sleep(started_s + PICTURE_PERIOD_S - loop.time())
+
+    async def feed(self, viewer: _Viewer) -> None:
+        """Send the newest picture whenever the viewer has room for one."""
+        count = self.pictures.count
+        while True:
+            while viewer.under_way[self.name] >= PICTURES_UNDER_WAY:
+                viewer.drew[self.name].clear()
+                await viewer.drew[self.name].wait()
+            self._wanted.set()
+            picture = await self.pictures.after(count)
+            count = self.pictures.count
+            viewer.under_way[self.name] += 1
+            await viewer.socket.send_bytes(picture)
+
+    def _head(self, frame: Frame, now_s: float) -> _PictureHead:
+        sight = self._sight.get(SIGHT_MAX_AGE_S)
+        height_px, width_px = frame.image.shape[:2]
+        return _PictureHead(
+            stream=self.name,
+            index=frame.index,
+            width_px=width_px,
+            height_px=height_px,
+            age_s=round(now_s - frame.time_s, 3),
+            marks=[
+                _Mark(
+                    round(face.box.x_px, 1),
+                    round(face.box.y_px, 1),
+                    round(face.box.width_px, 1),
+                    round(face.box.height_px, 1),
+                    face.track == self.locked_track,
+                    None if face.distance_m is None else round(face.distance_m, 2),
+                )
+                for face in (sight.faces if sight else ())
+            ],
+        )
+
+
+class Remote:
+    """The server. Enter it to bind the port, run `serve` in the app's task group, `tell` it every reply."""
+
+    def __init__(
+        self, sources: Sources, port: int | None = None, say_timeout_s: float = SAY_TIMEOUT_S
+    ) -> None:
+        self._sources = sources
+        self._asked_port = port
+        self._say_timeout_s = say_timeout_s
+        self._files = dict(_read_files())
+        self._camera = _Stream("camera", sources.frames, sources.sight)
+        self._call = _Stream("call", sources.call_frames, sources.call_sight)
+        self._pose: Latest[bytes] = Latest()
+        self._state: Latest[bytes] = Latest()
+        self._history: deque[_Heard | _Told] = deque(maxlen=HISTORY)
+        self._viewers: set[_Viewer] = set()
+        self._asking: dict[str, Inbox[Reply]] = {}
+        self._allowance = _Allowance(ORDERS_PER_S, ORDERS_AT_ONCE)
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the page is, for a browser on this machine."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def viewers(self) -> int:
+        """How many browsers look on."""
+        return len(self._viewers)
+
+    async def __aenter__(self) -> "Remote":
+        """Bind and listen. Raises DeviceError when the port, or every one of those tried, is taken."""
+        listener = _listen(self._asked_port)
+        self.port = listener.getsockname()[1]
+        app = web.Application(middlewares=[_guard], client_max_size=MAX_MESSAGE)
+        app.router.add_get("/ws", self._on_socket)
+        app.router.add_post("/api/say", self._on_say)
+        app.router.add_post("/api/stop", self._on_stop)
+        app.router.add_post("/api/release", self._on_release)
+        app.router.add_get("/api/state", self._on_state)
+        app.router.add_get("/{name:[a-z0-9.]*}", self._on_file)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for viewer in tuple(self._viewers):
+            await viewer.socket.close(code=1001, message=b"the robot's program ended")
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def serve(self) -> None:
+        """Watch the sources and prepare what viewers are sent; runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._camera.run(), name="page camera")
+            group.create_task(self._call.run(), name="page call")
+            group.create_task(self._follow_lock(), name="page lock")
+            group.create_task(self._follow_state(), name="page state")
+
+    def tell(self, reply: Reply) -> None:
+        """Show a reply to every viewer, and to whoever waits for it."""
+        self._broadcast(_Told(reply.order_id, reply.kind, reply.text, reply.last))
+        if reply.order_id in self._asking:
+            self._asking[reply.order_id].put(reply)
+
+    def heard(self, order: Order) -> None:
+        """Show an order that came another way (MQTT, the simulator); the page's own are shown already."""
+        self._broadcast(_Heard(order.id, order.text[:MAX_TEXT], order.source))
+
+    def _broadcast(self, line: _Heard | _Told) -> None:
+        self._history.append(line)
+        data = msgspec.json.encode(line)
+        for viewer in self._viewers:
+            viewer.lines.put(data)
+
+    def _order(self, text: str, source: Literal["page", "cli"]) -> Order:
+        """Check a sentence and hand it to the planner. Raises Refused with the reason."""
+        if len(text) > MAX_TEXT:
+            raise Refused(
+                f"that order has {len(text):,} characters and {MAX_TEXT:,} is the most; say it shorter"
+            )
+        if not text.strip():
+            raise Refused("that order is empty; type what the robot should do")
+        now_s = asyncio.get_running_loop().time()
+        if not self._allowance.take(now_s):
+            raise Refused("too many orders at once; wait a second (stop always works)")
+        order = Order(id=secrets.token_hex(6), text=text.strip(), source=source, time_s=now_s)
+        if not self._sources.orders.put(order):
+            raise Refused("the robot has too many orders waiting; wait until it has finished, or stop it")
+        self.heard(order)
+        return order
+
+    async def _release(self) -> None:
+        """Raises RobotError when the arm cannot be released."""
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await self._sources.release()
+        except TimeoutError as exc:
+            raise DeviceError(f"no answer to the release for {RELEASE_TIMEOUT_S:g} s; still stopped") from exc
+
+    # what is watched
+
+    async def _follow_lock(self) -> None:
+        # A lock names a place in the sight it was made from; the track goes on being right in the next sight.
+        seen = 0
+        while True:
+            lock = await self._sources.lock.after(seen)
+            seen = self._sources.lock.count
+            sight = self._sources.sight.get()
+            faces = sight.faces if sight is not None else ()
+            has_face = lock.face is not None and 0 <= lock.face < len(faces)
+            self._camera.locked_track = faces[lock.face or 0].track if has_face else None
+
+    async def _follow_state(self) -> None:
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        pose = state = b""
+        while True:
+            slot = int((loop.time() - start_s) / STATE_PERIOD_S) + 1
+            await asyncio.sleep(start_s + slot * STATE_PERIOD_S - loop.time())
+            if not self._viewers:
+                continue
+            new = msgspec.json.encode(
+                _Pose([round(angle, 4) for angle in self._sources.pose()], self._sources.people())
+            )
+            if new != pose:
+                pose = new
+                await self._pose.put(pose)
+            new = msgspec.json.encode(self._state_now())
+            is_due = loop.time() - self._state.time_s > ALIVE_PERIOD_S
+            if new != state or is_due:
+                state = new
+                await self._state.put(state)
+
+    def _state_now(self) -> _State:
+        sources = self._sources
+        health = sources.health.get()
+        if health is not None:
+            health = msgspec.structs.replace(
+                health, frames_hz=round(health.frames_hz), tick_late_s=round(health.tick_late_s, 3)
+            )
+        sight = sources.sight.get(SIGHT_MAX_AGE_S)
+        return _State(
+            sources.doing.get(),
+            sources.planner.get(),
+            health,
+            sources.lock.get(),
+            len(sight.faces) if sight else 0,
+        )
+
+    # the websocket
+
+    async def _on_socket(self, request: web.Request) -> web.StreamResponse:
+        if len(self._viewers) >= MAX_VIEWERS:
+            return _line(503, f"{MAX_VIEWERS} pages are open already; close one")
+        socket_ = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_S, compress=False)
+        await socket_.prepare(request)
+        viewer = _Viewer(socket_)
+        viewer.lines.put(msgspec.json.encode(_Hello(self._sources.scene, list(self._history), MAX_TEXT)))
+        self._viewers.add(viewer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                feeds = (
+                    self._send_lines(viewer),
+                    self._send_newest(viewer, self._state),
+                    self._send_newest(viewer, self._pose),
+                    self._camera.feed(viewer),
+                    self._call.feed(viewer),
+                )
+                senders = [group.create_task(_until_gone(feed), name="page viewer") for feed in feeds]
+                await self._listen_to(viewer)
+                for sender in senders:
+                    sender.cancel()
+        finally:
+            self._viewers.discard(viewer)
+        return socket_
+
+    async def _send_lines(self, viewer: _Viewer) -> None:
+        while True:
+            await viewer.socket.send_str((await viewer.lines.get()).decode())
+
+    async def _send_newest(self, viewer: _Viewer, channel: Latest[bytes]) -> None:
+        count = channel.count - 1  # what is there already is news to a new viewer
+        while True:
+            data = await channel.after(max(count, 0))
+            count = channel.count
+            await viewer.socket.send_str(data.decode())
+
+    async def _listen_to(self, viewer: _Viewer) -> None:
+        async for message in viewer.socket:
+            if message.type == WSMsgType.TEXT:
+                await self._take(viewer, message.data)
+            elif message.type == WSMsgType.BINARY:
+                self._scold(viewer, "the page sends text only; reload it")
+            if viewer.ignored > MAX_IGNORED:
+                await viewer.socket.close(code=1008, message=b"too many messages; reload the page")
+            await asyncio.sleep(
+                0
+            )  # messages that lie ready would otherwise keep the loop from the motion tick
+
+    async def _take(self, viewer: _Viewer, text: str) -> None:
+        try:
+            message = _decode(text)
+        except (msgspec.DecodeError, UnicodeError) as exc:
+            self._scold(viewer, f"that message makes no sense ({exc}); reload the page")
+            return
+        try:
+            match message:
+                case Stop():
+                    self._sources.stop("page")
+                case Release():
+                    await self._release()
+                case Drawn(stream=stream):
+                    viewer.under_way[stream] = max(0, viewer.under_way[stream] - 1)
+                    viewer.drew[stream].set()
+                case Say(text=sentence):
+                    self._order(sentence, "page")
+        except RobotError as exc:
+            viewer.complain(str(exc))
+
+    def _scold(self, viewer: _Viewer, text: str) -> None:
+        if self._allowance.take(asyncio.get_running_loop().time()):
+            viewer.complain(text)
+        else:
+            viewer.ignored += 1
+
+    # plain requests
+
+    async def _on_file(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"] or "index.html"
+        if name not in self._files:
+            return _line(404, "there is nothing here; the page is at /")
+        kind, data = self._files[name]
+        return web.Response(body=data, content_type=kind, charset="utf-8")
+
+    async def _on_state(self, request: web.Request) -> web.Response:
+        state = msgspec.structs.replace(self._state_now(), pose_rad=list(self._sources.pose()))
+        return _json(200, state)
+
+    async def _on_stop(self, request: web.Request) -> web.Response:
+        try:
+            self._sources.stop("page" if "Origin" in request.headers else "cli")
+        except RobotError as exc:
+            return _line(503, str(exc))
+        return _line(200, "")
+
+    async def _on_release(self, request: web.Request) -> web.Response:
+        try:
+            await self._release()
+        except RobotError as exc:
+            return _line(503, str(exc))
+        return _line(200, "")
+
+    async def _on_say(self, request: web.Request) -> web.Response:
+        try:
+            sentence = _decode_say(await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            return _line(413, f"that request has over {MAX_MESSAGE:,} bytes; say it shorter")
+        except (msgspec.DecodeError, UnicodeError) as exc:
+            return _line(400, f'the request makes no sense ({exc}); send {{"text": "nod"}}')
+        try:
+            order = self._order(sentence.text, "cli")
+        except Refused as exc:
+            return _line(413 if len(sentence.text) > MAX_TEXT else 429, str(exc))
+        replies: list[Reply] = []
+        waiting = self._asking[order.id] = Inbox(HISTORY, drop="oldest")
+        try:
+            async with asyncio.timeout(self._say_timeout_s):
+                while not (replies and replies[-1].last):
+                    replies.append(await waiting.get())
+        except TimeoutError:
+            error = f"no last answer for {self._say_timeout_s:g} s; the order goes on, watch it on the page"
+            return _json(504, _Answer(order_id=order.id, replies=replies, error=error))
+        finally:
+            del self._asking[order.id]
+        return _json(200, _Answer(order_id=order.id, replies=replies))
+
+
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Let in only a page that this server served.
+
+    A foreign page can make a browser on this machine call a loopback port (cross-site request), or can give
+    its own name this machine's address (DNS rebinding). The first shows in Origin, the second in Host.
+    """
+    host = request.headers.get("Host", "")
+    origin = request.headers.get("Origin")
+    if _host_name(f"//{host}") not in LOCAL_NAMES:
+        return _line(403, "this page is for this machine only; open it as http://127.0.0.1 with the port")
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        return _line(403, "another page asked for this; open the robot's own page")
+    if (
+        request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+        and request.method != "GET"
+    ):
+        return _line(403, "another page asked for this; open the robot's own page")
+    try:
+        response = await handler(request)
+    except web.HTTPException as exc:
+        response = _line(exc.status, f"{request.method} {request.path}: {exc.reason}")
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    return response
+
+
+def _host_name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # brackets that do not close
+        return None
+
+
+def _listen(port: int | None) -> socket.socket:
+    """A listening loopback socket. Raises DeviceError naming the port."""
+    tried = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
+    reason = ""
+    for candidate in tried:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", candidate))
+            listener.listen(128)
+        except (OSError, OverflowError) as exc:
+            listener.close()
+            reason = exc.strerror or str(exc) if isinstance(exc, OSError) else "ports run from 0 to 65535"
+            continue
+        return listener
+    which = f"port {port}" if port is not None else f"ports {tried[0]} to {tried[-1]}"
+    raise DeviceError(
+        f"page: 127.0.0.1, {which}: {reason}; name a free one with --page-port, or stop the other robot"
+    )
+
+
+def _read_files() -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """The page's files, read once: what is not among them cannot be asked for."""
+    try:
+        for path in WEB.iterdir():
+            kind = {".js": "text/javascript", ".svg": "image/svg+xml"}.get(path.suffix)
+            yield path.name, (kind or mimetypes.guess_type(path.name)[0] or "text/plain", path.read_bytes())
+    except OSError as exc:
+        raise ConfigError(f"page: {exc.filename} cannot be read ({exc.strerror}); install nod again") from exc
+
+
+def _encode(image: Image) -> bytes:
+    """JPEG of a picture, no wider than a viewer can use. Raises cv2.error or ValueError for no picture."""
+    width_px = image.shape[1]
+    if width_px > PICTURE_WIDTH_PX:
+        scale = PICTURE_WIDTH_PX / width_px
+        image = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    is_done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    if not is_done:
+        raise ValueError(f"no JPEG can be made of {image.dtype} {image.shape}")
+    return data.tobytes()
+
+
+async def _until_gone(feed: Awaitable[None]) -> None:
+    """Run a sender; a browser that left ends it without a fuss, the listener sees it too."""
+    try:
+        await feed
+    except ConnectionResetError:
+        pass
+
+
+def _json(status: int, value: msgspec.Struct) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _line(status: int, text: str) -> web.Response:
+    """One line for a program or a person; empty when all went well."""
+    body = {"ok": True} if not text else {"ok": False, "error": text}
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
