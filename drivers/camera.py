@@ -1,10 +1,18 @@
 """Pixels: what a camera is, and the cameras that OpenCV opens (USB, film, stream)."""
 
+import asyncio
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
+import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from drivers.errors import DeviceError
 
 Image = NDArray[np.uint8]
 """Height × width × 3, blue-green-red, as OpenCV keeps it."""
@@ -37,3 +45,123 @@ class Camera(Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
     async def read(self) -> Frame: ...
+
+
+OPEN_TIMEOUT_S = 8.0  # a USB camera that wakes from sleep takes up to five seconds
+FRAME_TIMEOUT_S = 2.0  # sixty frames late: it is not coming
+DEFAULT_FIELD_OF_VIEW_RAD = math.radians(60)  # of most webcams, until calibrated
+WIDTH_PX, HEIGHT_PX, RATE_HZ = 640, 480, 30.0
+MAX_RATE_HZ = 240.0  # what a film's header may claim before it is taken for damage
+
+
+def lens_for(width_px: int, height_px: int, field_of_view_rad: float = DEFAULT_FIELD_OF_VIEW_RAD) -> Lens:
+    """The pinhole that sees `field_of_view_rad` across the picture's width."""
+    focal_px = width_px / 2 / math.tan(field_of_view_rad / 2)
+    return Lens(width_px=width_px, height_px=height_px, focal_px=focal_px)
+
+
+class OpenCvCamera:
+    """A USB camera by number, a stream by URL, or a film by path, which is played at its own pace, over and over.
+
+    Everything that blocks runs in one thread of its own. After an error, leave and enter again to retry.
+    """
+
+    def __init__(self, source: str, field_of_view_rad: float = DEFAULT_FIELD_OF_VIEW_RAD) -> None:
+        self._source = source
+        self._field_of_view_rad = field_of_view_rad
+        self._is_usb = source.isdecimal()
+        self._is_film = not self._is_usb and "://" not in source
+        self._thread: ThreadPoolExecutor | None = None
+        self._capture: cv2.VideoCapture | None = None
+        self._lens = lens_for(WIDTH_PX, HEIGHT_PX, field_of_view_rad)
+        self._period_s = 1 / RATE_HZ
+        self._due_s = 0.0
+        self._index = 0
+
+    @property
+    def lens(self) -> Lens:
+        return self._lens
+
+    async def __aenter__(self) -> "OpenCvCamera":
+        """Open it. Raises DeviceError when it is missing, busy or no film."""
+        if self._is_film and not Path(self._source).is_file():
+            raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="camera")
+        try:
+            first = await self._call(self._open, OPEN_TIMEOUT_S)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        height_px, width_px = first.shape[:2]
+        self._lens = lens_for(width_px, height_px, self._field_of_view_rad)
+        self._due_s = asyncio.get_running_loop().time()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        # A hung camera keeps its thread until the driver gives up; nobody waits for that.
+        thread.submit(self._close)
+        thread.shutdown(wait=False)
+
+    async def read(self) -> Frame:
+        """The next frame; of a film, the one that is due now. Raises DeviceError when none comes."""
+        loop = asyncio.get_running_loop()
+        skip = 0
+        if self._is_film:
+            now_s = loop.time()
+            if now_s < self._due_s:
+                await asyncio.sleep(self._due_s - now_s)
+            else:
+                skip = int((now_s - self._due_s) / self._period_s)
+            self._due_s += (skip + 1) * self._period_s
+        image = await self._call(lambda: self._next(skip), FRAME_TIMEOUT_S)
+        self._index += 1 + skip
+        return Frame(image=image, time_s=loop.time(), index=self._index)
+
+    async def _call(self, work: Callable[[], Image], timeout_s: float) -> Image:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError as exc:
+            raise DeviceError(
+                f"camera {self._source}: no picture for {timeout_s:g} s; check its cable or choose another with --camera"
+            ) from exc
+
+    def _open(self) -> Image:
+        cv2.setLogLevel(0)  # OpenCV's own lines name its source files; ours say what to do
+        capture = (
+            cv2.VideoCapture(int(self._source), cv2.CAP_V4L2) if self._is_usb else cv2.VideoCapture(self._source)
+        )
+        if not capture.isOpened():
+            what = "is no film that OpenCV can read" if self._is_film else "is missing or busy"
+            hint = "give another with --camera" if self._is_film else "see `ls /dev/video*`, or close what uses it"
+            raise DeviceError(f"camera {self._source} {what}; {hint}")
+        self._capture = capture
+        if self._is_usb:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH_PX)
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, HEIGHT_PX)
+            capture.set(cv2.CAP_PROP_FPS, RATE_HZ)
+        rate_hz = float(capture.get(cv2.CAP_PROP_FPS))
+        self._period_s = 1 / rate_hz if 1.0 <= rate_hz <= MAX_RATE_HZ else 1 / RATE_HZ
+        return self._next(0)
+
+    def _next(self, skip: int) -> Image:
+        capture = self._capture
+        if capture is None:
+            raise DeviceError(f"camera {self._source} is closed")
+        for _ in range(skip):
+            capture.grab()
+        ok, image = capture.read()
+        if not ok and self._is_film:
+            capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            ok, image = capture.read()
+        if not ok or image is None:
+            raise DeviceError(f"camera {self._source}: no picture; check its cable or choose another with --camera")
+        return np.asarray(image, dtype=np.uint8)
+
+    def _close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

@@ -1,0 +1,125 @@
+"""`nod.toml` as structs, and the folders where Nod keeps things (XDG)."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agent.motion import IdleDial
+from drivers.errors import ConfigError
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parts: a key that isn't known is an error."""
+
+
+class CameraConfig(_Part, frozen=True, kw_only=True):
+    """Which camera, and how long its pictures take to arrive."""
+
+    source: str | None = None  # a number, a film or a URL; none: simulated
+    field_of_view_rad: Annotated[float, msgspec.Meta(ge=0.2, le=3.0)] | None = None
+    latency_s: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
+
+
+class HeadConfig(_Part, frozen=True, kw_only=True):
+    """The arm's board."""
+
+    port: str | None = None  # a serial port; none: simulated
+    body: str | None = None  # a body file; none: the tabletop display
+
+
+class PageConfig(_Part, frozen=True, kw_only=True):
+    """The page. It is served to this machine only."""
+
+    port: Port | None = None  # none: 8321, or the next one that is free
+
+
+class MqttConfig(_Part, frozen=True, kw_only=True):
+    """MQTT: a broker of one's own on this machine unless `url` names the house's."""
+
+    enabled: bool = True
+    url: str | None = None  # mqtt://[user:password@]host[:port]
+    port: Port = 1883  # of the embedded broker
+
+
+class ModelConfig(_Part, frozen=True, kw_only=True):
+    """The language model."""
+
+    enabled: bool = True
+    file: str | None = None  # a GGUF; none: the one that comes with the package
+
+
+class MotionConfig(_Part, frozen=True, kw_only=True):
+    """How lively it is."""
+
+    idle: IdleDial = "low"
+
+
+class Config(_Part, frozen=True, kw_only=True):
+    """All of nod.toml."""
+
+    name: Name = "nod"
+    camera: CameraConfig = CameraConfig()
+    head: HeadConfig = HeadConfig()
+    page: PageConfig = PageConfig()
+    mqtt: MqttConfig = MqttConfig()
+    model: ModelConfig = ModelConfig()
+    motion: MotionConfig = MotionConfig()
+
+
+def load(path: Path | None = None) -> Config:
+    """Read nod.toml: the file named, else the one in the configuration folder, else all defaults.
+
+    Raises ConfigError with file, key and what is allowed.
+    """
+    if path is None:
+        path = config_dir() / "nod.toml"
+        if not path.exists():
+            return Config()
+    try:
+        config = msgspec.toml.decode(path.read_bytes(), type=Config)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    if config.mqtt.url is not None:
+        check_broker_url(config.mqtt.url, str(path))
+    return config
+
+
+def check_broker_url(url: str, where: str) -> None:
+    """Raise ConfigError unless this is an mqtt:// or mqtts:// address with a host."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{where}: mqtt.url {url!r} is no address like mqtt://192.168.1.5:1883")
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    value = os.environ.get(variable, "")
+    return (Path(value) if os.path.isabs(value) else Path.home() / fallback) / "nod"
+
+
+def config_dir() -> Path:
+    """Where nod.toml lies."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def cache_dir() -> Path:
+    """Models, wheels and drawings that can be made or fetched again."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def state_dir() -> Path:
+    """Which robots run on this machine, and their logs; readable by the owner only."""
+    folder = _xdg("XDG_STATE_HOME", ".local/state")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
