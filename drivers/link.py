@@ -1,0 +1,376 @@
+"""The line to a board: a stream of bytes, three kinds of delivery over it, and the board's clock.
+
+Reliable messages are answered once each and in order, stream messages are sent and forgotten, an urgent one
+is repeated until the board says that it has it.
+"""
+
+import asyncio
+import errno
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import serial
+
+from drivers import messages, wire
+from drivers.errors import DeviceError, LinkLost, LinkTimeout, ProtocolError
+
+BAUD = 500_000
+READ_BYTES = 4096
+# Ten milliseconds of line: what waits longer is old by then, and a stop must not queue behind it.
+WRITE_BACKLOG_BYTES = 512
+WINDOW = 8
+RETRY_S = 0.05  # ten times the slowest usual round trip
+REQUEST_S = 1.0  # twenty tries
+URGENT_REPEAT_S = 0.01
+SILENCE_S = 0.5  # a board speaks every 20 ms; 25 lost in a row are no accident
+PING_FAST_S = 0.02
+PING_S = 0.25
+PING_FAST_COUNT = 8
+
+
+class ByteStream(Protocol):
+    """Bytes to and from a board."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: a path, or `simulated board`."""
+        ...
+
+    async def read(self) -> bytes:
+        """Wait for the next bytes. Raises LinkLost when there will be none."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send without waiting. On a lost line the bytes are dropped and `read` tells."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class SerialStream:
+    """A serial port or pseudo-terminal, on the event loop, without threads.
+
+    Raises DeviceError if the port is missing, busy or not allowed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._backlog = bytearray()
+        self._is_lost = False
+        self._is_writing = False
+        try:
+            # An inter-byte timeout of 0 sets VMIN to 1: an empty read then means that the port is gone.
+            self._port = serial.Serial(
+                path, BAUD, timeout=0, write_timeout=0, inter_byte_timeout=0, exclusive=True
+            )
+        except (OSError, ValueError) as exc:
+            raise DeviceError(_why_not_open(path, exc)) from exc
+        self._fd: int = self._port.fileno()
+        os.set_blocking(self._fd, False)
+
+    async def read(self) -> bytes:
+        while True:
+            if self._is_lost or not self._port.is_open:
+                raise LinkLost(f"{self.name}: the port is gone; check the cable")
+            try:
+                data = os.read(self._fd, READ_BYTES)
+            except BlockingIOError:
+                await self._readable()
+                continue
+            except OSError as exc:
+                self._is_lost = True
+                raise LinkLost(f"{self.name}: the port is gone ({exc.strerror}); check the cable") from exc
+            if not data:
+                self._is_lost = True
+                continue
+            return data
+
+    def write(self, data: bytes) -> None:
+        if self._is_lost or not self._port.is_open:
+            return
+        if len(self._backlog) + len(data) > WRITE_BACKLOG_BYTES:
+            self._backlog.clear()  # what waited is old; the zero ends whatever frame was cut
+            data = b"\0" + data
+        self._backlog += data
+        self._flush()
+
+    async def aclose(self) -> None:
+        if self._port.is_open:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._fd)
+            loop.remove_writer(self._fd)
+            self._port.close()
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(self._fd, _finish, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            written = os.write(self._fd, self._backlog)
+            del self._backlog[:written]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._is_lost = True
+            self._backlog.clear()
+        if self._backlog and not self._is_writing:
+            loop.add_writer(self._fd, self._flush)
+            self._is_writing = True
+        elif not self._backlog and self._is_writing:
+            loop.remove_writer(self._fd)
+            self._is_writing = False
+
+
+def _finish(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _why_not_open(path: str, exc: Exception) -> str:
+    code = getattr(exc, "errno", None)
+    if code == errno.ENOENT or not Path(path).exists():
+        return f"{path}: no such port; plug the board in, then `nod doctor` lists the ports"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"{path}: no permission; run `sudo usermod -aG dialout $USER` and log in again"
+    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(exc):
+        return f"{path}: busy, another program has it open; stop that one first"
+    return f"{path}: cannot be opened as a serial port ({exc}); `nod doctor` lists the ports"
+
+
+class Clock:
+    """The board's microseconds against the loop's seconds: a line through the round trips that were short."""
+
+    KEPT = 64
+    # Samples are weighed against a belief that both clocks run alike; it yields after some seconds.
+    STIFFNESS_S2 = 16.0
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float, float]] = deque(maxlen=self.KEPT)  # round trip, host, board
+        self._last_us = 0
+        self._wraps_us = 0
+        self._host_s = 0.0
+        self._board_s = 0.0
+        self._rate = 1.0
+
+    @property
+    def samples(self) -> int:
+        """How many round trips it rests on."""
+        return len(self._samples)
+
+    @property
+    def rate(self) -> float:
+        """Board seconds in one loop second."""
+        return self._rate
+
+    def add(self, sent_s: float, received_s: float, board_us: int) -> None:
+        """One round trip: loop times of ping and pong, and the board's clock (32 bits) in between."""
+        if board_us < self._last_us - (1 << 31):
+            self._wraps_us += 1 << 32
+        self._last_us = board_us
+        board_s = (board_us + self._wraps_us) * 1e-6
+        self._samples.append((received_s - sent_s, (sent_s + received_s) / 2, board_s))
+        # Half of the samples met a queue on their way; the shorter half tells the time better.
+        trips = sorted(sample[0] for sample in self._samples)
+        longest = trips[len(trips) // 2]
+        good = [(host, board) for trip, host, board in self._samples if trip <= longest]
+        self._host_s = sum(host for host, _ in good) / len(good)
+        self._board_s = sum(board for _, board in good) / len(good)
+        spread = sum((host - self._host_s) ** 2 for host, _ in good) + self.STIFFNESS_S2
+        drift = sum(
+            (host - self._host_s) * ((board - self._board_s) - (host - self._host_s)) for host, board in good
+        )
+        self._rate = 1.0 + drift / spread
+
+    def board_us(self, time_s: float) -> int:
+        """Loop time as the board's 32-bit clock."""
+        return round((self._board_s + (time_s - self._host_s) * self._rate) * 1e6) & 0xFFFFFFFF
+
+    def loop_s(self, board_us: int) -> float:
+        """The board's 32-bit clock as loop time: of all its turns, the one nearest to the last sample."""
+        last_us = self._last_us + self._wraps_us
+        near_us = last_us + ((board_us - self._last_us + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+        return self._host_s + (near_us * 1e-6 - self._board_s) / self._rate
+
+
+class _Request(msgspec.Struct):
+    """A reliable message that waits for its answer."""
+
+    frame: bytes
+    answer: asyncio.Future[messages.Reason]
+
+
+class Link:
+    """Three kinds of delivery over a stream. `serve` must run for anything to come back."""
+
+    def __init__(self, stream: ByteStream, on_message: Callable[[messages.Message], None]) -> None:
+        self.clock = Clock()
+        self._stream = stream
+        self._on_message = on_message
+        self._decoder = wire.Decoder()
+        self._sequence = 0
+        self._requests: dict[int, _Request] = {}
+        self._room = asyncio.Condition()
+        self._welcome: asyncio.Future[messages.Welcome] | None = None
+        self._urgent: messages.Stop | None = None
+        self._urgent_timer: asyncio.TimerHandle | None = None
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._ping_number = 0
+        self._pings: dict[int, float] = {}
+
+    @property
+    def name(self) -> str:
+        return self._stream.name
+
+    @property
+    def errors(self) -> int:
+        """Frames from the board that were thrown away."""
+        return self._decoder.errors
+
+    @property
+    def is_urgent_pending(self) -> bool:
+        """Whether a stop was sent that the board has not acknowledged yet."""
+        return self._urgent is not None
+
+    def send(self, message: messages.Message) -> None:
+        """Stream: once, newest wins."""
+        self._stream.write(wire.encode(message))
+
+    def urgent(self, message: messages.Stop) -> None:
+        """At once, before all that waits, and again every 10 ms until the board has it."""
+        self._urgent = message
+        self._repeat_urgent()
+
+    async def hello(self, session: int) -> None:
+        """Open a session. Raises ProtocolError if the board was built from another table of messages."""
+        for request in self._requests.values():
+            request.answer.cancel()
+        self._requests.clear()
+        self._sequence = 0
+        frame = wire.encode(messages.Hello(table_hash=messages.TABLE_HASH, session=session), 0)
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                while True:
+                    self._welcome = asyncio.get_running_loop().create_future()
+                    self._stream.write(b"\0" + frame)  # the zero ends whatever noise came before
+                    await asyncio.wait((self._welcome,), timeout=RETRY_S)
+                    if self._welcome.done() and self._welcome.result().session == session:
+                        break
+        except TimeoutError as exc:
+            raise LinkTimeout(
+                f"{self.name}: no answer from a board in {REQUEST_S:g} s; check the cable and that "
+                "the firmware is on it, then `nod doctor`"
+            ) from exc
+        theirs = self._welcome.result().table_hash
+        if theirs != messages.TABLE_HASH:
+            raise ProtocolError(
+                f"{self.name}: the board's firmware has message table {theirs:08x}, this program "
+                f"{messages.TABLE_HASH:08x}; flash the firmware of this release"
+            )
+
+    async def request(self, message: messages.Message) -> messages.Reason:
+        """Reliable: carried out exactly once, in order. The board's answer; LinkTimeout if none comes."""
+        async with self._room:
+            await self._room.wait_for(self._has_room)
+            self._sequence = (self._sequence + 1) & 0xFF
+            number = self._sequence
+            frame = wire.encode(message, number)
+            request = _Request(frame, asyncio.get_running_loop().create_future())
+            self._requests[number] = request
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                while not request.answer.done():
+                    self._stream.write(frame)
+                    await asyncio.wait((request.answer,), timeout=RETRY_S)
+            return request.answer.result()
+        except TimeoutError as exc:
+            what = type(message).__name__.lower()
+            raise LinkTimeout(
+                f"{self.name}: no answer to {what!r} in {REQUEST_S:g} s; check the cable"
+            ) from exc
+        finally:
+            self._requests.pop(number, None)
+            async with self._room:
+                self._room.notify_all()
+
+    async def serve(self) -> None:
+        """Read until the line fails. Raises LinkLost, or LinkTimeout when the board falls silent."""
+        loop = asyncio.get_running_loop()
+        self._ping()
+        try:
+            heard_s = loop.time()
+            while True:
+                try:
+                    async with asyncio.timeout_at(heard_s + SILENCE_S):
+                        data = await self._stream.read()
+                except TimeoutError as exc:
+                    raise LinkTimeout(
+                        f"{self.name}: the board has been silent for {SILENCE_S:g} s; check cable and power"
+                    ) from exc
+                for frame in self._decoder.feed(data):
+                    heard_s = loop.time()
+                    self._take(frame.message, heard_s)
+        finally:
+            if self._ping_timer is not None:
+                self._ping_timer.cancel()
+
+    async def aclose(self) -> None:
+        for timer in (self._ping_timer, self._urgent_timer):
+            if timer is not None:
+                timer.cancel()
+        await self._stream.aclose()
+
+    def _has_room(self) -> bool:
+        oldest = next(iter(self._requests), None)
+        return oldest is None or (self._sequence - oldest) & 0xFF < WINDOW - 1
+
+    def _take(self, message: messages.Message, now_s: float) -> None:
+        match message:
+            case messages.Result():
+                request = self._requests.get(message.number)
+                if request is not None and not request.answer.done():
+                    request.answer.set_result(messages.Reason(message.reason))
+            case messages.Gap():
+                for number, request in self._requests.items():
+                    if (number - message.expected) & 0xFF < WINDOW:
+                        self._stream.write(request.frame)
+            case messages.Welcome():
+                if self._welcome is not None and not self._welcome.done():
+                    self._welcome.set_result(message)
+            case messages.StopAck():
+                if self._urgent is not None and self._urgent.token == message.token:
+                    self._urgent = None
+            case messages.Pong():
+                sent_s = self._pings.pop(message.number, None)
+                if sent_s is not None:
+                    self.clock.add(sent_s, now_s, message.time_us)
+                    self._on_message(message)
+            case _:
+                self._on_message(message)
+
+    def _repeat_urgent(self) -> None:
+        if self._urgent_timer is not None:
+            self._urgent_timer.cancel()
+        if self._urgent is None:
+            return
+        self._stream.write(wire.encode(self._urgent))
+        self._urgent_timer = asyncio.get_running_loop().call_later(URGENT_REPEAT_S, self._repeat_urgent)
+
+    def _ping(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ping_number = (self._ping_number + 1) & 0xFFFF
+        self._pings = {n: s for n, s in self._pings.items() if loop.time() - s < REQUEST_S}
+        self._pings[self._ping_number] = loop.time()
+        self.send(messages.Ping(number=self._ping_number))
+        is_new = self._ping_number < PING_FAST_COUNT
+        self._ping_timer = loop.call_later(PING_FAST_S if is_new else PING_S, self._ping)

@@ -1,0 +1,49 @@
+/* The core as a shared library, stepped in lock step by whoever holds the clock. */
+#include <stdlib.h>
+
+#include "board.h"
+
+board_t *nod_new(uint64_t now_us)
+{
+    board_t *board = malloc(sizeof *board);
+    if (board != NULL) {
+        board_init(board, now_us);
+    }
+    return board;
+}
+
+void nod_free(board_t *board) { free(board); }
+
+void nod_receive(board_t *board, const uint8_t *data, size_t size, uint64_t now_us)
+{
+    for (size_t i = 0; i < size; i++) {
+        core_receive(&board->core, data[i], (uint32_t)now_us);
+    }
+}
+
+/* Ticks up to `now_us`; servo frames go to `records`. Returns how many; stops early when there is no room. */
+size_t nod_advance(board_t *board, uint64_t now_us, pwm_record_t *records, size_t room)
+{
+    size_t count = 0;
+    while (count < room && board->time_us + CORE_TICK_US <= now_us) {
+        count += board_tick(board, &records[count]) ? 1u : 0u;
+    }
+    return count;
+}
+
+size_t nod_transmit(board_t *board, uint8_t *out, size_t room)
+{
+    return core_transmit(&board->core, out, room);
+}
+
+uint16_t nod_pwm_us(const board_t *board, uint8_t channel) { return core_pwm_us(&board->core, channel); }
+
+/* For tests that compare the two ends byte by byte. */
+size_t nod_encode(uint8_t type, uint8_t sequence, uint8_t ack, const uint8_t *body, uint8_t size, uint8_t *out)
+{
+    frame_t frame = { .type = type, .sequence = sequence, .ack = ack, .size = size };
+    for (uint8_t i = 0; i < size && i < MAX_BODY_BYTES; i++) {
+        frame.body[i] = body[i];
+    }
+    return wire_encode(&frame, out);
+}

@@ -1,0 +1,68 @@
+/* Joints: their limits, the knots ahead, and where each is commanded to be. Whole numbers only. */
+#ifndef NOD_MOTION_H
+#define NOD_MOTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "messages.h"
+
+#define MAX_JOINTS 4u
+#define MAX_KNOTS 16u /* at 100 Hz and 50 ms ahead, five are in use */
+
+typedef struct {
+    bool is_set;
+    int32_t min_urad;
+    int32_t max_urad;
+    int32_t rest_urad;
+    int32_t velocity_urad_s;
+    int32_t acceleration_mrad_s2;
+    int32_t pulse_per_rad_ns;
+    uint16_t pulse_centre_us;
+    uint8_t pin;
+} joint_t;
+
+typedef struct {
+    uint32_t time_us;
+    int32_t position_urad[MAX_JOINTS];
+    int32_t velocity_urad_s[MAX_JOINTS];
+} knot_t;
+
+typedef enum { MOTION_STILL, MOTION_GOING, MOTION_RAN_OUT } motion_progress_t;
+
+typedef struct {
+    joint_t joint[MAX_JOINTS];
+    uint8_t joint_count;
+    int64_t position_nrad[MAX_JOINTS];
+    int64_t velocity_nrad_s[MAX_JOINTS];
+    knot_t from; /* where the segment under way began */
+    knot_t ahead[MAX_KNOTS];
+    uint8_t first;
+    uint8_t count;
+} motion_t;
+
+/* Takes a joint's limits; REASON_LIMITS or REASON_JOINT if they make no sense. While `attached`, the pose
+ * must lie within them and the pulses must stay as they are. */
+uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attached);
+
+/* Adds a knot after the last one (or after the present pose), or says why not. Never clamps. */
+uint8_t motion_append(motion_t *motion, const knot_t *knot, uint32_t now_us);
+
+/* Time after which a knot must come. */
+uint32_t motion_tail_us(const motion_t *motion, uint32_t now_us);
+
+/* Follows the knots to `now_us`. */
+motion_progress_t motion_follow(motion_t *motion, uint32_t now_us);
+
+/* One millisecond of slowing down, knots forgotten; true when all joints stand. */
+bool motion_brake(motion_t *motion);
+
+/* One millisecond of going slowly to rest; true when there. */
+bool motion_park(motion_t *motion);
+
+/* Stands at once, where it is. */
+void motion_freeze(motion_t *motion);
+
+uint16_t motion_pulse_us(const motion_t *motion, uint8_t joint);
+
+#endif
