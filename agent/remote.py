@@ -6,28 +6,47 @@ Everything that a browser sends is data to be checked: host, origin, size, rate 
 """
 
 import asyncio
-import logging
 import mimetypes
 import secrets
 import socket
-import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import cv2
 import msgspec
-import numpy as np
 from aiohttp import WSMsgType, web
 
-from agent.events import Doing, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
-from drivers.body import Body
-from drivers.camera import Frame, Image
+from agent.events import Doing, Health, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
+from agent.viewing import (
+    HISTORY,
+    SIGHT_MAX_AGE_S,
+    Allowance,
+    Answer,
+    Block,
+    Drawn,
+    Heard,
+    Hello,
+    Part,
+    Pose,
+    Release,
+    Say,
+    Scene,
+    Standing,
+    State,
+    Stop,
+    Stream,
+    Told,
+    Viewer,
+    decode_message,
+    decode_say,
+    scene_of,
+)
+from drivers.camera import Frame
 from drivers.errors import ConfigError, DeviceError, Refused, RobotError
 
-log = logging.getLogger(__name__)
+__all__ = ["Block", "Part", "Remote", "Scene", "Sources", "Standing", "scene_of"]
 
 WEB = Path(__file__).with_name("web")
 DEFAULT_PORT = 8321
@@ -37,18 +56,10 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_TEXT = 2000  # characters of one order: a page of text, and far below what fills a model's context
 MAX_MESSAGE = 4 * 1024 * 1024  # bytes read at all, so that a pasted megabyte gets an answer, not a hang-up
 MAX_VIEWERS = 16
-ORDERS_PER_S = 4.0
-ORDERS_AT_ONCE = 12.0
 MAX_IGNORED = 5000  # messages over the limit before a viewer that floods is sent away
 
-PICTURE_PERIOD_S = 1 / 25
-PICTURES_UNDER_WAY = 2  # one on the way while one is being drawn keeps a phone busy over a slow network
-PICTURE_WIDTH_PX = 960  # wider pictures are scaled down: a phone shows no more
-JPEG_QUALITY = 78
 STATE_PERIOD_S = 1 / 25
 ALIVE_PERIOD_S = 1.0  # the state is repeated so often, so that a page can tell a quiet robot from a hung one
-SIGHT_MAX_AGE_S = 0.5  # older boxes would mark where people were
-HISTORY = 200  # orders and replies that a new viewer is shown
 SAY_TIMEOUT_S = 120.0  # a long plan of a large model, with its movements
 RELEASE_TIMEOUT_S = 5.0  # the board answers within milliseconds or not at all
 HEARTBEAT_S = 10.0
@@ -62,60 +73,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-
-
-class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """One box of the room. `rgb` runs from 0 to 1."""
-
-    centre_m: tuple[float, float, float]
-    size_m: tuple[float, float, float]
-    yaw_rad: float = 0.0
-    rgb: tuple[float, float, float] = (0.7, 0.7, 0.7)
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One joint as the 3-D view needs it."""
-
-    axis: Literal["x", "y", "z"]
-    offset_m: tuple[float, float, float]
-
-
-class Scene(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change while the robot runs: its body, where it stands, and a simulated room."""
-
-    name: str
-    joints: tuple[Part, ...]
-    foot_radius_m: float
-    screen_m: tuple[float, float]
-    camera_offset_m: tuple[float, float, float]
-    base_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    base_yaw_rad: float = 0.0
-    blocks: tuple[Block, ...] = ()
-    is_body_simulated: bool = False
-    is_camera_simulated: bool = False
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulated person for the 3-D view; `z_m` is the height of the eyes, `yaw_rad` where it looks."""
-
-    name: str
-    x_m: float
-    y_m: float
-    z_m: float
-    yaw_rad: float
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the machine is. `link` and `camera` are words for a person, such as "simulated board on a pty"."""
-
-    link: str
-    is_link_up: bool
-    camera: str
-    is_camera_up: bool
-    is_stopped: bool = False
-    stopped_by: str = ""
-    frames_hz: float = 0.0
-    tick_late_s: float = 0.0
 
 
 class Sources(msgspec.Struct, kw_only=True):
@@ -137,214 +94,6 @@ class Sources(msgspec.Struct, kw_only=True):
     release: Callable[[], Awaitable[None]]
 
 
-def scene_of(body: Body) -> Scene:
-    """A body in a room that nobody described; `msgspec.structs.replace` adds what is known of it."""
-    return Scene(
-        name=body.name,
-        joints=tuple(Part(axis=joint.axis, offset_m=joint.offset_m) for joint in body.joint),
-        foot_radius_m=body.foot_radius_m,
-        screen_m=body.screen_m,
-        camera_offset_m=body.camera.offset_m,
-    )
-
-
-# What a browser may send, …
-
-
-class Say(msgspec.Struct, frozen=True, tag="say", tag_field="type"):
-    """An order in words."""
-
-    text: str
-
-
-class Stop(msgspec.Struct, frozen=True, tag="stop", tag_field="type"):
-    """Freeze the arm now."""
-
-
-class Release(msgspec.Struct, frozen=True, tag="release", tag_field="type"):
-    """Let the arm move again after a stop."""
-
-
-class Drawn(msgspec.Struct, frozen=True, tag="drawn", tag_field="type"):
-    """A picture was drawn; the next may come."""
-
-    stream: Literal["camera", "call"]
-
-
-Message = Say | Stop | Release | Drawn
-_decode = msgspec.json.Decoder(Message).decode
-_decode_say = msgspec.json.Decoder(Say).decode
-
-
-# … and what it is sent.
-
-
-class _Mark(msgspec.Struct, frozen=True):
-    x_px: float
-    y_px: float
-    width_px: float
-    height_px: float
-    is_locked: bool
-    distance_m: float | None
-
-
-class _PictureHead(msgspec.Struct, frozen=True, kw_only=True):
-    stream: str
-    index: int
-    width_px: int
-    height_px: int
-    age_s: float
-    marks: list[_Mark]
-
-
-class _Heard(msgspec.Struct, frozen=True, tag="order", tag_field="type"):
-    id: str
-    text: str
-    source: str
-
-
-class _Told(msgspec.Struct, frozen=True, tag="reply", tag_field="type"):
-    order_id: str
-    kind: str
-    text: str
-    last: bool
-
-
-class _Complaint(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
-    text: str
-
-
-class _Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
-    scene: Scene
-    history: list[_Heard | _Told]
-    max_text: int
-
-
-class _Pose(msgspec.Struct, frozen=True, tag="pose", tag_field="type"):
-    joints_rad: list[float]
-    people: tuple[Standing, ...]
-
-
-class _State(msgspec.Struct, frozen=True, tag="state", tag_field="type"):
-    doing: Doing | None
-    planner: PlannerStatus | None
-    health: Health | None
-    lock: Lock | None
-    faces: int
-    pose_rad: list[float] | None = None
-
-
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    order_id: str
-    replies: list[Reply]
-    error: str = ""
-
-
-class _Viewer:
-    """One browser: what waits to be told to it, and how many pictures it has not drawn yet."""
-
-    def __init__(self, socket_: web.WebSocketResponse) -> None:
-        self.socket = socket_
-        self.lines: Inbox[bytes] = Inbox(HISTORY, drop="oldest")
-        self.under_way = {"camera": 0, "call": 0}
-        self.drew = {"camera": asyncio.Event(), "call": asyncio.Event()}
-        self.ignored = 0
-
-    def complain(self, text: str) -> None:
-        self.lines.put(msgspec.json.encode(_Complaint(text)))
-
-
-class _Allowance:
-    """A token bucket: `rate_hz` on average, `burst` at once."""
-
-    def __init__(self, rate_hz: float, burst: float) -> None:
-        self._rate_hz = rate_hz
-        self._burst = burst
-        self._left = burst
-        self._time_s = 0.0
-
-    def take(self, now_s: float) -> bool:
-        self._left = min(self._burst, self._left + (now_s - self._time_s) * self._rate_hz)
-        self._time_s = now_s
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
-
-
-class _Stream:
-    """One camera's pictures, encoded once for everybody and only while somebody can take one."""
-
-    def __init__(self, name: Literal["camera", "call"], frames: Latest[Frame], sight: Latest[Sight]) -> None:
-        self.name = name
-        self.locked_track: int | None = None
-        self.pictures: Latest[bytes] = Latest()
-        self._frames = frames
-        self._sight = sight
-        self._wanted = asyncio.Event()
-
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        seen = 0
-        is_failing = False
-        while True:
-            await self._wanted.wait()
-            frame = await self._frames.after(seen)
-            seen = self._frames.count
-            started_s = loop.time()
-            self._wanted.clear()
-            try:
-                jpeg = await loop.run_in_executor(None, _encode, frame.image)
-                is_failing = False
-            except (cv2.error, ValueError) as exc:
-                if not is_failing:
-                    log.warning(
-                        "%s: a picture could not be encoded (%s); waiting for a better one", self.name, exc
-                    )
-                is_failing = True
-                self._wanted.set()
-                await asyncio.sleep(PICTURE_PERIOD_S)
-                continue
-            head = msgspec.json.encode(self._head(frame, loop.time()))
-            await self.pictures.put(struct.pack("<I", len(head)) + head + jpeg)
-            await asyncio.sleep(started_s + PICTURE_PERIOD_S - loop.time())
-
-    async def feed(self, viewer: _Viewer) -> None:
-        """Send the newest picture whenever the viewer has room for one."""
-        count = self.pictures.count
-        while True:
-            while viewer.under_way[self.name] >= PICTURES_UNDER_WAY:
-                viewer.drew[self.name].clear()
-                await viewer.drew[self.name].wait()
-            self._wanted.set()
-            picture = await self.pictures.after(count)
-            count = self.pictures.count
-            viewer.under_way[self.name] += 1
-            await viewer.socket.send_bytes(picture)
-
-    def _head(self, frame: Frame, now_s: float) -> _PictureHead:
-        sight = self._sight.get(SIGHT_MAX_AGE_S)
-        height_px, width_px = frame.image.shape[:2]
-        return _PictureHead(
-            stream=self.name,
-            index=frame.index,
-            width_px=width_px,
-            height_px=height_px,
-            age_s=round(now_s - frame.time_s, 3),
-            marks=[
-                _Mark(
-                    round(face.box.x_px, 1),
-                    round(face.box.y_px, 1),
-                    round(face.box.width_px, 1),
-                    round(face.box.height_px, 1),
-                    face.track == self.locked_track,
-                    None if face.distance_m is None else round(face.distance_m, 2),
-                )
-                for face in (sight.faces if sight else ())
-            ],
-        )
-
-
 class Remote:
     """The server. Enter it to bind the port, run `serve` in the app's task group, `tell` it every reply."""
 
@@ -355,14 +104,14 @@ class Remote:
         self._asked_port = port
         self._say_timeout_s = say_timeout_s
         self._files = dict(_read_files())
-        self._camera = _Stream("camera", sources.frames, sources.sight)
-        self._call = _Stream("call", sources.call_frames, sources.call_sight)
+        self._camera = Stream("camera", sources.frames, sources.sight)
+        self._call = Stream("call", sources.call_frames, sources.call_sight)
         self._pose: Latest[bytes] = Latest()
         self._state: Latest[bytes] = Latest()
-        self._history: deque[_Heard | _Told] = deque(maxlen=HISTORY)
-        self._viewers: set[_Viewer] = set()
+        self._history: deque[Heard | Told] = deque(maxlen=HISTORY)
+        self._viewers: set[Viewer] = set()
         self._asking: dict[str, Inbox[Reply]] = {}
-        self._allowance = _Allowance(ORDERS_PER_S, ORDERS_AT_ONCE)
+        self._allowance = Allowance()
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -408,21 +157,21 @@ class Remote:
 
     def tell(self, reply: Reply) -> None:
         """Show a reply to every viewer, and to whoever waits for it."""
-        self._broadcast(_Told(reply.order_id, reply.kind, reply.text, reply.last))
+        self._broadcast(Told(reply.order_id, reply.kind, reply.text, reply.last))
         if reply.order_id in self._asking:
             self._asking[reply.order_id].put(reply)
 
     def heard(self, order: Order) -> None:
         """Show an order that came another way (MQTT, the simulator); the page's own are shown already."""
-        self._broadcast(_Heard(order.id, order.text[:MAX_TEXT], order.source))
+        self._broadcast(Heard(order.id, order.text[:MAX_TEXT], order.source))
 
-    def _broadcast(self, line: _Heard | _Told) -> None:
+    def _broadcast(self, line: Heard | Told) -> None:
         self._history.append(line)
         data = msgspec.json.encode(line)
         for viewer in self._viewers:
             viewer.lines.put(data)
 
-    def _order(self, text: str, source: Literal["page", "cli"]) -> Order:
+    def _order(self, text: str, source: Literal["page", "cli"], allowance: Allowance) -> Order:
         """Check a sentence and hand it to the planner. Raises Refused with the reason."""
         if len(text) > MAX_TEXT:
             raise Refused(
@@ -431,7 +180,7 @@ class Remote:
         if not text.strip():
             raise Refused("that order is empty; type what the robot should do")
         now_s = asyncio.get_running_loop().time()
-        if not self._allowance.take(now_s):
+        if not allowance.take(now_s):
             raise Refused("too many orders at once; wait a second (stop always works)")
         order = Order(id=secrets.token_hex(6), text=text.strip(), source=source, time_s=now_s)
         if not self._sources.orders.put(order):
@@ -470,18 +219,18 @@ class Remote:
             if not self._viewers:
                 continue
             new = msgspec.json.encode(
-                _Pose([round(angle, 4) for angle in self._sources.pose()], self._sources.people())
+                Pose([round(angle, 4) for angle in self._sources.pose()], self._sources.people())
             )
             if new != pose:
                 pose = new
-                await self._pose.put(pose)
+                self._pose.put(pose)
             new = msgspec.json.encode(self._state_now())
             is_due = loop.time() - self._state.time_s > ALIVE_PERIOD_S
             if new != state or is_due:
                 state = new
-                await self._state.put(state)
+                self._state.put(state)
 
-    def _state_now(self) -> _State:
+    def _state_now(self) -> State:
         sources = self._sources
         health = sources.health.get()
         if health is not None:
@@ -489,7 +238,7 @@ class Remote:
                 health, frames_hz=round(health.frames_hz), tick_late_s=round(health.tick_late_s, 3)
             )
         sight = sources.sight.get(SIGHT_MAX_AGE_S)
-        return _State(
+        return State(
             sources.doing.get(),
             sources.planner.get(),
             health,
@@ -504,8 +253,8 @@ class Remote:
             return _line(503, f"{MAX_VIEWERS} pages are open already; close one")
         socket_ = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_S, compress=False)
         await socket_.prepare(request)
-        viewer = _Viewer(socket_)
-        viewer.lines.put(msgspec.json.encode(_Hello(self._sources.scene, list(self._history), MAX_TEXT)))
+        viewer = Viewer(socket_)
+        viewer.lines.put(msgspec.json.encode(Hello(self._sources.scene, list(self._history), MAX_TEXT)))
         self._viewers.add(viewer)
         try:
             async with asyncio.TaskGroup() as group:
@@ -524,18 +273,18 @@ class Remote:
             self._viewers.discard(viewer)
         return socket_
 
-    async def _send_lines(self, viewer: _Viewer) -> None:
+    async def _send_lines(self, viewer: Viewer) -> None:
         while True:
             await viewer.socket.send_str((await viewer.lines.get()).decode())
 
-    async def _send_newest(self, viewer: _Viewer, channel: Latest[bytes]) -> None:
+    async def _send_newest(self, viewer: Viewer, channel: Latest[bytes]) -> None:
         count = channel.count - 1  # what is there already is news to a new viewer
         while True:
             data = await channel.after(max(count, 0))
             count = channel.count
             await viewer.socket.send_str(data.decode())
 
-    async def _listen_to(self, viewer: _Viewer) -> None:
+    async def _listen_to(self, viewer: Viewer) -> None:
         async for message in viewer.socket:
             if message.type == WSMsgType.TEXT:
                 await self._take(viewer, message.data)
@@ -543,13 +292,12 @@ class Remote:
                 self._scold(viewer, "the page sends text only; reload it")
             if viewer.ignored > MAX_IGNORED:
                 await viewer.socket.close(code=1008, message=b"too many messages; reload the page")
-            await asyncio.sleep(
-                0
-            )  # messages that lie ready would otherwise keep the loop from the motion tick
+            # Messages that lie ready would otherwise keep the loop from the motion tick.
+            await asyncio.sleep(0)
 
-    async def _take(self, viewer: _Viewer, text: str) -> None:
+    async def _take(self, viewer: Viewer, text: str) -> None:
         try:
-            message = _decode(text)
+            message = decode_message(text)
         except (msgspec.DecodeError, UnicodeError) as exc:
             self._scold(viewer, f"that message makes no sense ({exc}); reload the page")
             return
@@ -563,12 +311,12 @@ class Remote:
                     viewer.under_way[stream] = max(0, viewer.under_way[stream] - 1)
                     viewer.drew[stream].set()
                 case Say(text=sentence):
-                    self._order(sentence, "page")
+                    self._order(sentence, "page", viewer.allowance)
         except RobotError as exc:
             viewer.complain(str(exc))
 
-    def _scold(self, viewer: _Viewer, text: str) -> None:
-        if self._allowance.take(asyncio.get_running_loop().time()):
+    def _scold(self, viewer: Viewer, text: str) -> None:
+        if viewer.allowance.take(asyncio.get_running_loop().time()):
             viewer.complain(text)
         else:
             viewer.ignored += 1
@@ -602,13 +350,13 @@ class Remote:
 
     async def _on_say(self, request: web.Request) -> web.Response:
         try:
-            sentence = _decode_say(await request.read())
+            sentence = decode_say(await request.read())
         except web.HTTPRequestEntityTooLarge:
             return _line(413, f"that request has over {MAX_MESSAGE:,} bytes; say it shorter")
         except (msgspec.DecodeError, UnicodeError) as exc:
             return _line(400, f'the request makes no sense ({exc}); send {{"text": "nod"}}')
         try:
-            order = self._order(sentence.text, "cli")
+            order = self._order(sentence.text, "cli", self._allowance)
         except Refused as exc:
             return _line(413 if len(sentence.text) > MAX_TEXT else 429, str(exc))
         replies: list[Reply] = []
@@ -619,10 +367,10 @@ class Remote:
                     replies.append(await waiting.get())
         except TimeoutError:
             error = f"no last answer for {self._say_timeout_s:g} s; the order goes on, watch it on the page"
-            return _json(504, _Answer(order_id=order.id, replies=replies, error=error))
+            return _json(504, Answer(order_id=order.id, replies=replies, error=error))
         finally:
             del self._asking[order.id]
-        return _json(200, _Answer(order_id=order.id, replies=replies))
+        return _json(200, Answer(order_id=order.id, replies=replies))
 
 
 @web.middleware
@@ -691,20 +439,6 @@ def _read_files() -> Iterator[tuple[str, tuple[str, bytes]]]:
             yield path.name, (kind or mimetypes.guess_type(path.name)[0] or "text/plain", path.read_bytes())
     except OSError as exc:
         raise ConfigError(f"page: {exc.filename} cannot be read ({exc.strerror}); install nod again") from exc
-
-
-def _encode(image: Image) -> bytes:
-    """JPEG of a picture, no wider than a viewer can use. Raises cv2.error or ValueError for no picture."""
-    width_px = image.shape[1]
-    if width_px > PICTURE_WIDTH_PX:
-        scale = PICTURE_WIDTH_PX / width_px
-        image = np.asarray(
-            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    is_done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-    if not is_done:
-        raise ValueError(f"no JPEG can be made of {image.dtype} {image.shape}")
-    return data.tobytes()
 
 
 async def _until_gone(feed: Awaitable[None]) -> None:

@@ -7,6 +7,7 @@ const STALE_MS = 2000; // a picture older than this is not what the robot sees
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const SILENCE_MS = 4000; // the link is up but says nothing: a sleeping laptop, a hung program
 const MARK = "#ffc857";
+const WHO = { page: "somebody on the page", cli: "somebody in a terminal" };
 const MAX_LINES = 200;
 
 const $ = (id) => document.getElementById(id);
@@ -31,8 +32,10 @@ async function showPicture(buffer) {
 
 function drawPicture(head, picture) {
   const pen = pens[head.stream], { canvas } = pen;
-  if (canvas.width !== picture.width || canvas.height !== picture.height)
+  if (canvas.width !== picture.width || canvas.height !== picture.height || !page.pictures) {
     Object.assign(canvas, { width: picture.width, height: picture.height });
+    if (head.stream === "camera") $("frame").style.setProperty("--aspect", picture.width / picture.height);
+  }
   pen.drawImage(picture, 0, 0);
   if (head.stream === "call") {
     page.lastCall = performance.now() - head.age_s * 1000;
@@ -127,12 +130,17 @@ function note(text) {
 
 // ── what is said
 
-function addLine(line, kind) {
+// Add to the chat, and stay at its end if the reader was there.
+function addToChat(add) {
   const lines = $("lines"), isAtEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 60;
-  line.classList.add(kind);
-  lines.append(line);
+  add();
   while (lines.children.length > MAX_LINES) lines.firstElementChild.remove();
   if (isAtEnd) lines.scrollTop = lines.scrollHeight;
+}
+
+function addLine(line, kind) {
+  line.classList.add(kind);
+  addToChat(() => $("lines").append(line));
   return line;
 }
 
@@ -150,17 +158,16 @@ function heard({ text, source }) {
   line.append(from);
 }
 
+// "plan" lists steps as they are decided, "step" says that one was carried out and how it went ("nod 2: nodded"),
+// and the model's whole plan may come last: every step is shown once.
 function told({ order_id, kind, text, last }) {
-  if (kind === "plan" || kind === "step") {
-    const card = planCard(order_id), steps = kind === "plan" ? text.split(/;\s*/).filter(Boolean) : [text];
-    if (kind === "plan") steps.forEach((step, i) => planStep(card, step, i));
-    else tick(card, text);
-    $("lines").scrollTop = $("lines").scrollHeight;
-  } else if (text) textLine(text, kind === "error" ? "error" : "answer");
-  if (last) {
-    for (const step of page.plans.get(order_id)?.children || []) if (kind !== "error") step.classList.add("done");
-    page.plans.delete(order_id);
-  }
+  if (kind === "plan") addPlan(planCard(order_id), text);
+  else if (kind === "step") tick(planCard(order_id), text);
+  else if (text) textLine(text, kind === "error" ? "error" : "answer");
+  if (!last) return;
+  for (const step of page.plans.get(order_id)?.querySelectorAll("span:not(.done)") || [])
+    step.classList.add(kind === "plan" ? "done" : "dropped");
+  page.plans.delete(order_id);
 }
 
 function planCard(id) {
@@ -168,16 +175,31 @@ function planCard(id) {
   return page.plans.get(id);
 }
 
-function planStep(card, text) {
+function addPlan(card, text) {
+  const known = [...card.children].map((step) => step.dataset.step);
+  for (const step of text.match(/(?:"[^"]*"|[^";])+/g) || []) { // a semicolon inside quotes belongs to the words
+    if (known[0] === step.trim()) known.shift();
+    else addStep(card, step.trim());
+  }
+}
+
+function addStep(card, name) {
   const step = document.createElement("span");
-  step.textContent = text;
-  card.append(step);
+  step.dataset.step = step.textContent = name;
+  addToChat(() => card.append(step));
   return step;
 }
 
 function tick(card, text) {
-  const open = [...card.children].find((step) => !step.classList.contains("done") && step.textContent === text);
-  (open || planStep(card, text)).classList.add("done");
+  const open = [...card.children].filter((step) => !step.classList.contains("done"));
+  const name = text.match(/^(?:"[^"]*"|[^":])*/)[0].trim();
+  const step = open.find(({ dataset }) => dataset.step === name) || addStep(card, name);
+  step.classList.add("done");
+  const outcome = text.slice(name.length).replace(/^:\s*/, "");
+  if (!outcome) return;
+  const small = document.createElement("small");
+  small.textContent = ` ${outcome}`;
+  addToChat(() => step.append(small));
 }
 
 // ── what is going on
@@ -218,11 +240,11 @@ function showHealth(health) {
     view?.set({ isStopped: page.isStopped });
     if (!isInCall()) drawPlainFace(false);
   }
-  showStop(health.is_stopped, health.stopped_by ? `Stopped by ${health.stopped_by}.` : "Stopped.");
+  showStop(health.is_stopped, `Stopped${health.stopped_by ? ` by ${WHO[health.stopped_by] || health.stopped_by}` : ""}.`);
 }
 
 function showStop(isStopped, text) {
-  $("stopped").hidden = !isStopped;
+  $("stopped").hidden = $("release").hidden = !isStopped;
   if (isStopped) setText("stopped-by", text);
   $("stop").classList.toggle("latched", isStopped);
   $("stop").firstElementChild.textContent = isStopped ? "STOPPED" : "STOP";
@@ -299,6 +321,8 @@ function begin({ scene, history, max_text }) {
   $("camera-tag").hidden = !scene.is_camera_simulated;
   if (!view) return;
   view.set({ scene });
+  $("nearer").hidden = false;
+  if (!scene.blocks.length && $("nearer").getAttribute("aria-pressed") !== "true") $("nearer").click(); // nothing else to see
   note(scene.blocks.length ? "" : "the room and the people in it are not known here: this is the real robot's own pose");
 }
 
@@ -312,6 +336,11 @@ $("say").addEventListener("submit", (event) => {
     textLine(`That is ${text.length} characters and ${page.maxText} is the most; say it shorter.`, "error");
   } else if (send({ type: "say", text })) $("text").value = "";
   else textLine("Not sent: there is no connection to the robot. It stays in the box.", "error");
+});
+$("nearer").addEventListener("click", ({ currentTarget }) => {
+  const isNear = currentTarget.getAttribute("aria-pressed") !== "true";
+  currentTarget.setAttribute("aria-pressed", isNear);
+  view.show(isNear ? "robot" : "room");
 });
 $("stop").addEventListener("click", stop);
 $("release").addEventListener("click", () => send({ type: "release" }));
@@ -328,7 +357,7 @@ function frame(now) {
     eyes.change = now + (eyes.isShut ? 140 : 2600);
     drawPlainFace(eyes.isShut);
   }
-  view?.draw();
+  view?.draw(now);
   requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);

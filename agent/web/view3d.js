@@ -2,6 +2,8 @@
 // Room frame as everywhere in Nod: x forward, y left, z up, metres and radians.
 
 const FIELD_OF_VIEW_RAD = 0.75;
+const PERIOD_MS = 30; // the pose comes every 40 ms; a screen at 120 Hz need not draw it thrice
+const SLOW_MS = 60;
 const GOLD = [1.0, 0.78, 0.34];
 const DARK = [0.11, 0.16, 0.23];
 const STEEL = [0.62, 0.65, 0.7];
@@ -22,7 +24,7 @@ uniform vec4 colour; uniform float glow, pictured; uniform sampler2D picture;
 varying vec3 toward; varying vec2 spot;
 void main() {
   vec3 n = normalize(toward);
-  float light = 0.5 + 0.14 * n.z + 0.42 * max(dot(n, vec3(0.36, -0.48, 0.8)), 0.0);
+  float light = 0.8 + 0.26 * dot(n, vec3(0.36, -0.48, 0.8));
   vec3 base = pictured > 0.5 ? texture2D(picture, spot).rgb : colour.rgb;
   gl_FragColor = vec4(base * mix(light, 1.0, glow), colour.a);
 }`;
@@ -108,10 +110,14 @@ function ballShape(rings = 14, sides = 22) {
 export class View {
   // Throws an Error with a sentence when this browser has no WebGL.
   constructor(canvas, names, face) {
-    const gl = canvas.getContext("webgl", { antialias: true, alpha: false });
+    let gl = canvas.getContext("webgl", { alpha: false, failIfMajorPerformanceCaveat: true });
+    const isSlow = !gl; // drawn by the processor, which has the robot to run
+    gl ||= canvas.getContext("webgl", { alpha: false, antialias: false });
     if (!gl) throw new Error("no 3-D view: this browser has no WebGL (or it is switched off)");
     Object.assign(this, { gl, canvas, names, face, scene: null, joints: [], people: [], dirty: true, labels: new Map() });
-    this.azimuth = 0.95; this.elevation = 0.24; this.distance = 2.1;
+    this.show("room");
+    this.density = isSlow ? 0.8 : Math.min(devicePixelRatio || 1, 2);
+    this.slow = 0;
     const program = gl.createProgram();
     for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
       const shader = gl.createShader(kind);
@@ -151,6 +157,22 @@ export class View {
   set(change) {
     Object.assign(this, change);
     this.dirty = true;
+  }
+
+  // Look at the robot and the people before it, or at the robot alone.
+  show(what) {
+    Object.assign(this, what === "room" ? { azimuth: 1.25, elevation: 0.2, distance: 3.0, ahead: 0.75, dirty: true }
+      : { azimuth: 0.7, elevation: 0.16, distance: 1.05, ahead: 0.02, dirty: true });
+  }
+
+  // Where the browser draws in software, fewer pixels leave time for the camera's pictures.
+  #adapt(now) {
+    const gap = now - (this.drawn || now);
+    this.drawn = now;
+    this.slow = gap > 300 ? this.slow : this.slow * 0.9 + (gap > SLOW_MS ? 0.1 : 0);
+    if (this.slow < 0.6 || this.density <= 0.5) return;
+    this.density *= 0.7;
+    this.slow = 0;
   }
 
   #listen() {
@@ -212,11 +234,11 @@ export class View {
   }
 
   // Draw if anything changed since the last time.
-  draw() {
-    const { gl, canvas, scene } = this;
-    if (!this.dirty || !scene || this.isLost || !canvas.clientWidth) return;
+  draw(now) {
+    const { gl, canvas, scene, density } = this;
+    if (!this.dirty || !scene || this.isLost || !canvas.clientWidth || now - this.drawn < PERIOD_MS) return;
     this.dirty = false;
-    const density = Math.min(devicePixelRatio || 1, 2);
+    this.#adapt(now);
     const width = Math.round(canvas.clientWidth * density), height = Math.round(canvas.clientHeight * density);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     gl.viewport(0, 0, width, height);
@@ -224,7 +246,7 @@ export class View {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
 
     const base = chain(move(scene.base_m), turn("z", scene.base_yaw_rad));
-    const target = origin(multiply(base, move([0.12, 0, 0.3])));
+    const target = origin(multiply(base, move([this.ahead, 0, 0.27])));
     const angle = this.azimuth + scene.base_yaw_rad, flat = Math.cos(this.elevation) * this.distance;
     const eye = [target[0] + flat * Math.cos(angle), target[1] + flat * Math.sin(angle), target[2] + Math.sin(this.elevation) * this.distance];
     const project = multiply(perspective(FIELD_OF_VIEW_RAD, width / height, 0.05, 60), look(eye, target));
