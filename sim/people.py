@@ -1,0 +1,191 @@
+"""The people who can walk through the simulated room: how each looks, and where each is at one moment."""
+
+from functools import cache
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import ConfigError
+from sim import mesh
+from sim.mesh import Floats, Shape, smoothstep
+from sim.paint import Look, hairline_dm, paint
+
+MORPH_SPREAD = 0.33  # standard deviation of a morph's strength; above .45 faces turn grotesque
+HAIR_THICKNESS_DM = {"bald": 0.0, "buzz": 0.03, "short": 0.10, "bob": 0.12, "long": 0.12, "fringe": 0.13}
+LONG_STYLES = ("bob", "long", "fringe")
+PAINT_VERSION = 1  # part of the cache's key: count up when paint or shape code changes
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """One person at one moment, in the room frame (x forward, y left, z up, floor at 0).
+
+    `position_m` is the point between the eyes while the head sits straight on the body; a nod turns the head
+    about the neck, so the eyes then move a few centimetres away from it. Yaw 0 looks along the room's +x and
+    grows to the left; positive pitch is chin down; positive roll leans to the person's own right shoulder.
+    """
+
+    name: str
+    position_m: tuple[float, float, float]
+    yaw_rad: float = 0.0
+    pitch_rad: float = 0.0
+    roll_rad: float = 0.0
+    body_yaw_rad: float = 0.0
+    mouth: float = 0.0
+    blink: float = 0.0
+    smile: float = 0.0
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What the renderer needs of one person: a mesh and its painted atlas in halving sizes."""
+
+    name: str
+    look: Look
+    shape: Shape
+    atlas: tuple[NDArray[np.uint8], ...]
+
+
+CAST: dict[str, Look] = {}
+
+
+@cache
+def person(name: str) -> Person:
+    """Build one of the cast. Raises ConfigError for a name that is not in it."""
+    if name not in CAST:
+        raise ConfigError(f"simulated person {name!r} does not exist; choose from {', '.join(CAST)}")
+    return build(name, CAST[name])
+
+
+def build(name: str, look: Look) -> Person:
+    """Shape and paint a person from a description; the same look gives the same person."""
+    return Person(name=name, look=look, shape=_shape(look), atlas=_halve(paint(look)))
+
+
+def _halve(atlas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    levels = [np.ascontiguousarray(atlas)]
+    for _ in range(4):
+        a = levels[-1].astype(np.uint16)
+        mean = (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2] + 2) // 4
+        levels.append(np.ascontiguousarray(mean.astype(np.uint8)))
+    return tuple(levels)
+
+
+_OPPOSITES = (
+    ("-decr", "-incr"),
+    ("-down", "-up"),
+    ("-in", "-out"),
+    ("-backward", "-forward"),
+    ("-concave", "-convex"),
+    ("-compress", "-uncompress"),
+)
+_LEFT_ALONE = ("head-trans", "head-back", "head-angle", "mouth-trans-in", "nose-trans-in", "head-age", "/r-", ".r-")
+_GENTLE = ("trans", "ears", "septum", "head.", "forehead")
+
+
+@cache
+def _pairs() -> tuple[tuple[str, str], ...]:
+    """Morphs that have an opposite; of left and right only the left, which moves both."""
+    names = mesh.base().morphs
+    found = []
+    for name in sorted(names):
+        if name.startswith(("macrodetails", "fu.", "neck")) or any(part in name for part in _LEFT_ALONE):
+            continue
+        for low, high in _OPPOSITES:
+            other = name.removesuffix(low) + high
+            if name.endswith(low) and other in names:
+                found.append((name, other))
+    return tuple(found)
+
+
+def _shape(look: Look) -> Shape:
+    mean = mesh.base()
+    rng = np.random.default_rng((look.seed, 0))
+    vertices = mean.vertices.copy()
+    _add_kind(vertices, look, float(rng.uniform(0.15, 0.85)))
+    for low, high in _pairs():
+        amount = float(np.clip(rng.normal(0.0, MORPH_SPREAD), -1.0, 1.0))
+        if any(part in low for part in _GENTLE):
+            amount *= 0.5
+        _add(vertices, high if amount > 0 else low, abs(amount))
+    for form in ("oval", "round", "rectangular", "square", "triangular", "invertedtriangular", "diamond"):
+        _add(vertices, "head.head-" + form, max(0.0, float(rng.normal(-0.4, 0.5))))
+    _grow_hair(vertices, look, rng)
+    kept = np.ones(len(mean.triangles), dtype=np.bool_)
+    if look.style not in LONG_STYLES:
+        kept &= mean.kind != mesh.HAIR
+    else:
+        middle = mean.vertices[mean.triangles].mean(axis=1)
+        over_face = (middle[:, 2] > 0.62) & (middle[:, 1] < 7.95) | (middle[:, 2] > 0.95) & (middle[:, 1] < 8.15)
+        kept &= ~((mean.kind == mesh.HAIR) & over_face)
+    return mesh.assemble(vertices, kept)
+
+
+def _add(vertices: Floats, name: str, weight: float) -> None:
+    for each in {name, name.replace(".l-", ".r-")}:
+        index, delta = mesh.base().morphs[each]
+        vertices[index] += np.float32(weight) * delta
+
+
+def _add_kind(vertices: Floats, look: Look, weight: float) -> None:
+    """Sex, age, origin and weight: MakeHuman's corners, mixed."""
+    thin, heavy = max(0.0, 1.0 - 2.0 * weight), max(0.0, 2.0 * weight - 1.0)
+    total = sum(look.origin)
+    for sex, of_sex in (("female", 1.0 - look.sex), ("male", look.sex)):
+        for age, of_age in (("young", 1.0 - look.age), ("old", look.age)):
+            for origin, share in zip(("caucasian", "asian", "african"), look.origin, strict=True):
+                _add(vertices, f"macrodetails.{origin}-{sex}-{age}", of_sex * of_age * share / total)
+            for build_name, share in (("min", thin), ("average", 1.0 - thin - heavy), ("max", heavy)):
+                name = f"macrodetails.universal-{sex}-{age}-averagemuscle-{build_name}weight"
+                _add(vertices, name, of_sex * of_age * share)
+
+
+def _grow_hair(vertices: Floats, look: Look, rng: np.random.Generator) -> None:
+    """Lift the scalp by the hair's thickness, and the hair helper a little off the head."""
+    mean = mesh.base()
+    x, y, z = mean.vertices.T.astype(np.float64)
+    azimuth = np.arctan2(x, z - mesh.AXIS_DM)
+    is_skin = np.zeros(len(x), dtype=np.bool_)
+    is_skin[np.unique(mean.triangles[mean.kind == mesh.SKIN])] = True
+    is_ear = (np.abs(x) > 0.66) & (y < 7.35) & (y > 6.7)
+    cap = smoothstep(y - hairline_dm(azimuth, look.style), -0.05, 0.35) * is_skin * ~is_ear
+    thickness = HAIR_THICKNESS_DM[look.style] * float(rng.uniform(0.8, 1.3))
+    wave = 1.0 + 0.12 * np.sin(7 * azimuth + look.seed) * np.cos(9 * y)
+    normals = mesh.vertex_normals(vertices, mean.triangles)
+    vertices += (normals * (cap * thickness * wave)[:, None]).astype(np.float32)
+    hair = np.unique(mean.triangles[mean.kind == mesh.HAIR])
+    vertices[hair] += (0.02 * normals[hair]).astype(np.float32)
+
+
+def _person(
+    seed: int, sex: float, age: float, origin: tuple[float, float, float], skin: int, hair: str, style: str,
+    shirt: tuple[int, int, int], **more: object,
+) -> Look:  # fmt: skip
+    return msgspec.convert(
+        {
+            "seed": seed, "sex": sex, "age": age, "origin": origin, "skin": SKINS[skin], "hair": HAIRS[hair],
+            "style": style, "shirt": shirt, **more,
+        },
+        Look,
+    )  # fmt: skip
+
+
+SKINS = ((236, 200, 180), (228, 186, 160), (222, 178, 142), (205, 160, 122), (184, 138, 100), (160, 114, 80),
+         (134, 92, 64), (110, 74, 52), (88, 60, 44))  # fmt: skip
+HAIRS = {"black": (22, 20, 20), "dark": (52, 36, 26), "brown": (92, 60, 36), "red": (126, 62, 34),
+         "blond": (182, 142, 92), "grey": (150, 148, 146), "white": (208, 206, 202)}  # fmt: skip
+EUROPE, ASIA, AFRICA = (0.85, 0.08, 0.07), (0.08, 0.85, 0.07), (0.07, 0.08, 0.85)
+CAST.update(
+    Anna=_person(1, 0.05, 0.0, EUROPE, 0, "blond", "long", (70, 110, 150), iris=(90, 120, 150)),
+    Ben=_person(2, 0.95, 0.1, EUROPE, 1, "brown", "short", (60, 90, 70), beard=0.5),
+    Chidi=_person(3, 0.95, 0.1, AFRICA, 8, "black", "buzz", (190, 170, 130)),
+    Dilara=_person(4, 0.05, 0.2, (0.6, 0.4, 0.0), 3, "dark", "bob", (150, 60, 60)),
+    Emi=_person(5, 0.05, 0.0, ASIA, 2, "black", "fringe", (210, 205, 200)),
+    Farid=_person(6, 0.95, 0.4, (0.6, 0.3, 0.1), 4, "black", "short", (80, 80, 95), beard=0.85),
+    Grace=_person(7, 0.05, 0.4, AFRICA, 7, "black", "bob", (200, 130, 60)),
+    Hans=_person(8, 0.95, 0.9, EUROPE, 1, "white", "bald", (110, 90, 70)),
+    Ines=_person(9, 0.05, 0.5, (0.6, 0.2, 0.2), 4, "dark", "long", (120, 70, 110)),
+    Jun=_person(10, 0.95, 0.2, ASIA, 3, "black", "short", (40, 50, 80)),
+    Karin=_person(11, 0.05, 0.9, EUROPE, 0, "grey", "short", (90, 140, 130)),
+    Lamar=_person(12, 0.95, 0.6, AFRICA, 6, "grey", "buzz", (70, 70, 70), beard=0.4),
+)
+NAMES: tuple[str, ...] = tuple(CAST)
