@@ -26,8 +26,8 @@ class NodConfig(msgspec.Struct, frozen=True, kw_only=True):
     catch_up_s: float = 0.04  # how fast the first step out of stillness is taken
     calm_rad_s: float = 0.17  # the neutral is learned below this speed; the noise alone looks like .07
     trail_s: float = 0.15
-    neutral_least_s: float = 1.0  # memory of the neutral at first; grows with what is known
-    neutral_growth: float = 4.0
+    neutral_mean_s: float = 0.7  # the mean of so much calm is the first neutral;
+    neutral_growth: float = 4.0  # then its memory is this many times what is known
     neutral_most_s: float = 15.0  # somebody who looks aside for 3 s keeps four fifths of it
     hold_s: float = 0.4  # without a face the last pose is kept this long, with falling confidence
     turn_rad: float = 0.044  # 2.5° back: a swing has ended
@@ -142,7 +142,9 @@ def _learn(state: NodState, angles: Angles, time_s: float, dt_s: float, config: 
     # How far a short memory lags behind is the speed; unlike a difference of two frames it averages noise.
     trail = _towards(state.trail or angles, angles, dt_s, config.trail_s)
     if math.dist(trail, angles) < config.calm_rad_s * config.trail_s:
-        memory_s = max(config.neutral_least_s, min(config.neutral_growth * learned_s, config.neutral_most_s))
+        # First a plain mean, because a single pose is noisy; then ever slower.
+        growth = 1.0 if learned_s < config.neutral_mean_s else config.neutral_growth
+        memory_s = max(1e-3, min(growth * learned_s, config.neutral_most_s))
         neutral = _towards(neutral, angles, dt_s, memory_s)
         learned_s = min(learned_s + max(dt_s, 1e-6), config.neutral_most_s)
     return msgspec.structs.replace(state, time_s=time_s, trail=trail, neutral=neutral, learned_s=learned_s)
