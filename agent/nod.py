@@ -157,19 +157,19 @@ def _towards(old: Angles, new: Angles, dt_s: float, memory_s: float) -> Angles:
 
 
 def _follow(axis: _Axis, x_rad: float, dt_s: float, config: NodConfig) -> _Axis:
-    """One angle with stiction."""
+    """One angle with stiction; what goes out is never further than that from the head."""
     low_rad, high_rad = min(axis.low_rad, x_rad), max(axis.high_rad, x_rad)
     calm_s = axis.calm_s + dt_s
     if high_rad - low_rad > 2 * config.stick_rad:
         low_rad, high_rad, calm_s = x_rad, x_rad, 0.0
-    is_stuck, residual_rad = axis.is_stuck, axis.residual_rad
-    if is_stuck and abs(x_rad - axis.out_rad) > config.stick_rad:
-        is_stuck, residual_rad, calm_s = False, x_rad - axis.out_rad, 0.0
+    is_stuck, out_rad, residual_rad = axis.is_stuck, axis.out_rad, axis.residual_rad
+    if is_stuck and abs(x_rad - out_rad) > config.stick_rad:
+        is_stuck, residual_rad, calm_s = False, math.copysign(config.stick_rad, x_rad - out_rad), 0.0
         low_rad = high_rad = x_rad
-    elif not is_stuck and calm_s >= config.calm_s:
-        is_stuck = True
-    residual_rad *= math.exp(-dt_s / config.catch_up_s)
-    out_rad = axis.out_rad if is_stuck else x_rad - residual_rad
+    if not is_stuck:
+        residual_rad *= math.exp(-dt_s / config.catch_up_s)
+        out_rad = x_rad - residual_rad
+        is_stuck = calm_s >= config.calm_s
     return _Axis(
         is_stuck=is_stuck,
         out_rad=out_rad,

@@ -111,19 +111,16 @@ class Vision:
         """Look for each face where it was, and remember how it moves."""
         for track in self._tracks:
             track.unconfirmed_s += dt_s
-            x_px, y_px = track.x_px_s * dt_s, track.y_px_s * dt_s
-            expected = _moved(track.box, x_px, y_px)
-            # A visible face is looked for where its points were: prediction overshoots when heads turn back.
-            region = track.region
-            if track.points is None:
-                region = msgspec.structs.replace(region, x_px=region.x_px + x_px, y_px=region.y_px + y_px)
-                track.region, track.box = region, expected
-            points, score = self._mesh.fit(picture, region)
-            if track.points is not None and score >= self._config.least_score and _inside(points, picture):
-                self._take(track, points, score, expected, dt_s)
-            else:
+            expected = _moved(track.box, track.x_px_s * dt_s, track.y_px_s * dt_s)
+            if track.points is not None:
+                # Looked for where its points were: prediction overshoots when heads turn back.
+                points, score = self._mesh.fit(picture, track.region)
+                if score >= self._config.least_score and _inside(points, picture):
+                    self._take(track, points, score, expected, dt_s)
+                    continue
                 track.points = None
-                track.lost_s += dt_s
+            track.box = expected
+            track.lost_s += dt_s
 
     def _take(self, track: _Track, points: Points, score: float, expected: Box, dt_s: float) -> None:
         box = box_of(points)
