@@ -64,6 +64,8 @@ SAY_TIMEOUT_S = 120.0  # a long plan of a large model, with its movements
 RELEASE_TIMEOUT_S = 5.0  # the board answers within milliseconds or not at all
 HEARTBEAT_S = 10.0
 
+NONSENSE = (msgspec.DecodeError, UnicodeError, RecursionError)  # all that decoding a stranger's bytes raises
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -298,7 +300,7 @@ class Remote:
     async def _take(self, viewer: Viewer, text: str) -> None:
         try:
             message = decode_message(text)
-        except (msgspec.DecodeError, UnicodeError) as exc:
+        except NONSENSE as exc:
             self._scold(viewer, f"that message makes no sense ({exc}); reload the page")
             return
         try:
@@ -353,7 +355,7 @@ class Remote:
             sentence = decode_say(await request.read())
         except web.HTTPRequestEntityTooLarge:
             return _line(413, f"that request has over {MAX_MESSAGE:,} bytes; say it shorter")
-        except (msgspec.DecodeError, UnicodeError) as exc:
+        except NONSENSE as exc:
             return _line(400, f'the request makes no sense ({exc}); send {{"text": "nod"}}')
         try:
             order = self._order(sentence.text, "cli", self._allowance)

@@ -295,6 +295,8 @@ class Stream:
 
 def _encode(image: Image) -> bytes:
     """JPEG of a picture, no wider than a viewer can use. Raises cv2.error or ValueError for no picture."""
+    if image.ndim not in (2, 3):
+        raise ValueError(f"no JPEG can be made of {image.dtype} {image.shape}")
     width_px = image.shape[1]
     if width_px > PICTURE_WIDTH_PX:
         scale = PICTURE_WIDTH_PX / width_px
