@@ -76,42 +76,48 @@ class _Swings(msgspec.Struct, frozen=True, kw_only=True):
 class NodState(msgspec.Struct, frozen=True, kw_only=True):
     """All that is remembered of one head. `step` gives a new one and changes none."""
 
-    time_s: float | None = None
+    clock_s: float = 0.0  # since this movement began; swings are timed by it
     trail: Angles | None = None  # a short memory of the pose; None before the first
     neutral: Angles = (0.0, 0.0, 0.0)
     learned_s: float = 0.0
     missed_s: float = 0.0
     axes: tuple[_Axis, _Axis, _Axis] = (_Axis(), _Axis(), _Axis())
-    pitch: _Swings = _Swings()
-    yaw: _Swings = _Swings()
+    pitch: _Swings | None = None
+    yaw: _Swings | None = None
     gesture_s: float = -math.inf  # when the last gesture was told
     tilted_s: float = 0.0
     is_tilt_told: bool = False
 
 
+def start() -> NodState:
+    """The state of a head not seen yet."""
+    return NodState()
+
+
 def step(
-    state: NodState, pose: HeadPose | None, time_s: float, config: NodConfig | None = None
+    state: NodState, pose: HeadPose | None, time_s: float, dt_s: float, config: NodConfig | None = None
 ) -> tuple[NodState, NodSignal | None, tuple[Gesture, ...]]:
-    """Take up the pose in the frame taken at `time_s`; None is no face. The signal is None without a head."""
+    """Take up the pose in the frame taken at `time_s`, `dt_s` after the last; None is no face.
+
+    The signal is None without a head. `time_s` is only the stamp of what comes out.
+    """
     config = config or NodConfig()
     if not math.isfinite(time_s):
         return state, None, ()
-    dt_s = 0.0 if state.time_s is None else time_s - state.time_s
-    if dt_s < 0.0 or dt_s > _LONGEST_STEP_S:
-        # Another film, or a long gap: the neutral is still the person's, the movement is not.
-        state = NodState(time_s=time_s, neutral=state.neutral, learned_s=state.learned_s)
-        dt_s = 0.0
+    if not 0.0 <= dt_s <= _LONGEST_STEP_S:
+        state, dt_s = _between(state), 0.0
+    state = msgspec.structs.replace(state, clock_s=state.clock_s + dt_s)
     angles = None if pose is None else (float(pose.pitch_rad), float(pose.yaw_rad), float(pose.roll_rad))
     if angles is None or not all(map(math.isfinite, angles)):
         return _without(state, time_s, dt_s, config)
-    state = _learn(state, angles, time_s, dt_s, config)
+    state = _learn(state, angles, dt_s, config)
     off = (angles[0] - state.neutral[0], angles[1] - state.neutral[1], angles[2] - state.neutral[2])
     pitch, yaw, roll = (_follow(axis, x, dt_s, config) for axis, x in zip(state.axes, off, strict=True))
     state = msgspec.structs.replace(
         state,
         axes=(pitch, yaw, roll),
-        pitch=_swing(state.pitch, angles[0], time_s, config),
-        yaw=_swing(state.yaw, angles[1], time_s, config),
+        pitch=_swing(state.pitch, angles[0], state.clock_s, config),
+        yaw=_swing(state.yaw, angles[1], state.clock_s, config),
         missed_s=0.0,
     )
     state, gestures = _gestures(state, roll.out_rad, time_s, dt_s, config)
@@ -123,9 +129,14 @@ def _without(
 ) -> tuple[NodState, NodSignal | None, tuple[Gesture, ...]]:
     missed_s = state.missed_s + dt_s
     if state.trail is None or missed_s > config.hold_s:
-        return NodState(time_s=time_s, neutral=state.neutral, learned_s=state.learned_s), None, ()
-    state = msgspec.structs.replace(state, time_s=time_s, missed_s=missed_s)
+        return _between(state), None, ()
+    state = msgspec.structs.replace(state, missed_s=missed_s)
     return state, _signal(state, time_s, 1.0 - missed_s / config.hold_s), ()
+
+
+def _between(state: NodState) -> NodState:
+    """After a long gap the neutral is still the person's; the movement is not."""
+    return NodState(neutral=state.neutral, learned_s=state.learned_s)
 
 
 def _signal(state: NodState, time_s: float, confidence: float) -> NodSignal:
@@ -134,7 +145,7 @@ def _signal(state: NodState, time_s: float, confidence: float) -> NodSignal:
     return NodSignal(time_s=time_s, pose=pose, confidence=confidence)
 
 
-def _learn(state: NodState, angles: Angles, time_s: float, dt_s: float, config: NodConfig) -> NodState:
+def _learn(state: NodState, angles: Angles, dt_s: float, config: NodConfig) -> NodState:
     """Move the neutral towards a calm head; the longer it was learned, the slower."""
     neutral, learned_s = state.neutral, state.learned_s
     if learned_s == 0.0:
@@ -147,7 +158,7 @@ def _learn(state: NodState, angles: Angles, time_s: float, dt_s: float, config: 
         memory_s = max(1e-3, min(growth * learned_s, config.neutral_most_s))
         neutral = _towards(neutral, angles, dt_s, memory_s)
         learned_s = min(learned_s + max(dt_s, 1e-6), config.neutral_most_s)
-    return msgspec.structs.replace(state, time_s=time_s, trail=trail, neutral=neutral, learned_s=learned_s)
+    return msgspec.structs.replace(state, trail=trail, neutral=neutral, learned_s=learned_s)
 
 
 def _towards(old: Angles, new: Angles, dt_s: float, memory_s: float) -> Angles:
@@ -180,32 +191,32 @@ def _follow(axis: _Axis, x_rad: float, dt_s: float, config: NodConfig) -> _Axis:
     )
 
 
-def _swing(swings: _Swings, x_rad: float, time_s: float, config: NodConfig) -> _Swings:
+def _swing(swings: _Swings | None, x_rad: float, clock_s: float, config: NodConfig) -> _Swings:
     """Follow one angle from turning point to turning point."""
+    if swings is None:
+        return _Swings(from_rad=x_rad, from_s=clock_s, far_rad=x_rad, far_s=clock_s)
     if swings.direction == 0:
-        if swings.from_s == 0.0 and swings.far_s == 0.0:
-            return _Swings(from_rad=x_rad, from_s=time_s, far_rad=x_rad, far_s=time_s)
         if abs(x_rad - swings.from_rad) <= config.turn_rad:
-            return msgspec.structs.replace(swings, from_s=time_s)
+            return msgspec.structs.replace(swings, from_s=clock_s)
         direction: Literal[-1, 1] = 1 if x_rad > swings.from_rad else -1
-        return msgspec.structs.replace(swings, direction=direction, far_rad=x_rad, far_s=time_s)
+        return msgspec.structs.replace(swings, direction=direction, far_rad=x_rad, far_s=clock_s)
     back_rad = swings.direction * (swings.far_rad - x_rad)
     if back_rad > config.turn_rad:
         swing = swings.all[-1]
-        recent = tuple(old for old in swings.done[-config.swings :] if time_s - old.end_s < 2.0)
+        recent = tuple(old for old in swings.done[-config.swings :] if clock_s - old.end_s < 2.0)
         return _Swings(
             direction=1 if swings.direction == -1 else -1,
             from_rad=swings.far_rad,
             from_s=swings.far_s,
             far_rad=x_rad,
-            far_s=time_s,
+            far_s=clock_s,
             done=(*recent, swing),
         )
     if back_rad < 0.0:
-        return msgspec.structs.replace(swings, far_rad=x_rad, far_s=time_s)
+        return msgspec.structs.replace(swings, far_rad=x_rad, far_s=clock_s)
     if back_rad < config.turn_rad / 2:
         # A pause at the far end belongs to neither swing.
-        return msgspec.structs.replace(swings, far_s=time_s)
+        return msgspec.structs.replace(swings, far_s=clock_s)
     return swings
 
 
@@ -214,13 +225,15 @@ def _gestures(
 ) -> tuple[NodState, tuple[Gesture, ...]]:
     told: list[Gesture] = []
     gesture_s = state.gesture_s
+    clock_s, pitch, yaw = state.clock_s, state.pitch, state.yaw
+    assert pitch is not None and yaw is not None
     kinds: tuple[tuple[Literal["yes", "no"], _Swings, _Swings], ...] = (
-        ("yes", state.pitch, state.yaw),
-        ("no", state.yaw, state.pitch),
+        ("yes", pitch, yaw),
+        ("no", yaw, pitch),
     )
     for kind, main, other in kinds:
-        size_rad = _swung(main, time_s, config)
-        if size_rad is None or time_s - gesture_s < config.gesture_gap_s:
+        size_rad = _swung(main, clock_s, config)
+        if size_rad is None or clock_s - gesture_s < config.gesture_gap_s:
             continue
         since_s = main.all[-config.swings].start_s
         aside_rad = sum(swing.size_rad for swing in other.all if swing.end_s > since_s)
@@ -228,7 +241,7 @@ def _gestures(
             continue
         confidence = min(1.0, size_rad / config.swings / (2 * config.swing_least_rad))
         told.append(Gesture(time_s=time_s, kind=kind, confidence=confidence))
-        gesture_s = time_s
+        gesture_s = clock_s
     tilted_s, is_tilt_told = state.tilted_s, state.is_tilt_told
     tilted_s = tilted_s + dt_s if abs(roll_rad) >= config.tilt_rad else 0.0
     if is_tilt_told and abs(roll_rad) < config.tilt_rad / 2:
@@ -242,10 +255,10 @@ def _gestures(
     return state, tuple(told)
 
 
-def _swung(swings: _Swings, time_s: float, config: NodConfig) -> float | None:
+def _swung(swings: _Swings, clock_s: float, config: NodConfig) -> float | None:
     """The sum of the last swings if they make a gesture: enough, large, quick, close together, just now."""
     last = swings.all[-config.swings :]
-    if len(last) < config.swings or time_s - last[-1].end_s > config.swing_most_s:
+    if len(last) < config.swings or clock_s - last[-1].end_s > config.swing_most_s:
         return None
     for swing in last:
         if swing.size_rad < config.swing_least_rad or swing.end_s - swing.start_s > config.swing_most_s:

@@ -61,11 +61,11 @@ def test_the_lock_never_breaks_and_names_only_faces_that_are_there(
         assert gaze.wanted(state) <= {suspect.track for suspect in state.suspects}
 
 
-@given(st.lists(st.tuples(st.none() | POSES, TIMES), max_size=40))
-def test_the_nod_signal_is_always_a_number(frames: list[tuple[HeadPose | None, float]]) -> None:
-    state = nod.NodState()
-    for pose, time_s in frames:
-        state, signal, gestures = nod.step(state, pose, time_s)
+@given(st.lists(st.tuples(st.none() | POSES, TIMES, TIMES), max_size=40))
+def test_the_nod_signal_is_always_a_number(frames: list[tuple[HeadPose | None, float, float]]) -> None:
+    state = nod.start()
+    for pose, time_s, dt_s in frames:
+        state, signal, gestures = nod.step(state, pose, time_s, dt_s)
         if signal is not None:
             values = (signal.pose.pitch_rad, signal.pose.yaw_rad, signal.pose.roll_rad, signal.time_s)
             assert all(map(math.isfinite, values))
@@ -77,10 +77,10 @@ def test_the_nod_signal_is_always_a_number(frames: list[tuple[HeadPose | None, f
 def test_the_signal_is_never_further_from_the_head_than_the_stiction(
     angles: list[tuple[float, float, float]], dt_s: float
 ) -> None:
-    state = nod.NodState()
+    state = nod.start()
     for k, (pitch, yaw, roll) in enumerate(angles):
         pose = HeadPose(pitch_rad=pitch, yaw_rad=yaw, roll_rad=roll)
-        state, signal, _ = nod.step(state, pose, k * dt_s)
+        state, signal, _ = nod.step(state, pose, k * dt_s, dt_s)
         assert signal is not None
         for out, true, neutral in zip(
             (signal.pose.pitch_rad, signal.pose.yaw_rad, signal.pose.roll_rad),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent import weights
 from agent.events import Gesture, HeadPose, NodSignal
-from agent.nod import NodState, step
+from agent.nod import start, step
 from agent.vision import Vision
 from drivers.camera import Lens
 
@@ -23,7 +23,7 @@ class Head:
     """Plays poses (pitch, yaw, roll in degrees) to the step and keeps what came out."""
 
     def __init__(self, seed: int = 3) -> None:
-        self.state = NodState()
+        self.state = start()
         self.signals: list[NodSignal | None] = []
         self.gestures: list[Gesture] = []
         self.time_s = 50.0
@@ -35,7 +35,7 @@ class Head:
             if pose is not None:
                 pitch, yaw, roll = (np.array(pose) + self._random.normal(size=3) * noise) * DEGREE
                 shown = HeadPose(pitch_rad=pitch, yaw_rad=yaw, roll_rad=roll)
-            self.state, signal, gestures = step(self.state, shown, self.time_s)
+            self.state, signal, gestures = step(self.state, shown, self.time_s, 1 / RATE_HZ)
             self.time_s += 1 / RATE_HZ
             self.signals.append(signal)
             self.gestures += gestures
