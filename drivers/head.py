@@ -10,7 +10,7 @@ import msgspec
 
 from drivers import messages
 from drivers.body import MAX_JOINTS, Joint
-from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, Refused
+from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, ProtocolError, Refused
 from drivers.link import ByteStream, Link
 from drivers.messages import Reason, State
 
@@ -77,6 +77,7 @@ class Head:
         self._telemetry: Telemetry | None = None
         self._news = asyncio.Event()
         self._previous: messages.SetPoint | None = None
+        self._refused = 0  # as far as whoever commands has been told
 
     @property
     def telemetry(self) -> Telemetry | None:
@@ -117,8 +118,8 @@ class Head:
     def command(self, knot: Knot) -> None:
         """Send one knot, 30 to 50 ms ahead and after the one before it.
 
-        Raises Refused for what lies outside the limits, is no number, is late, or while stopped. What the
-        board itself refuses shows in telemetry.
+        Raises Refused for what lies outside the limits, is no number, is late, or while stopped; also, once,
+        when the board itself refused knots and stands: then begin again from the pose in telemetry.
         """
         if self._stop_token:
             raise Refused("head: stopped; release the stop first")
@@ -127,6 +128,7 @@ class Head:
         count = len(self._joints)
         if len(knot.position_rad) != count or len(knot.velocity_rad_s) != count:
             raise Refused(f"a knot needs {count} positions and velocities, has {len(knot.position_rad)}")
+        self._tell_refusals()
         now_s = asyncio.get_running_loop().time()
         limit(knot.time_s - now_s, 0.0, MAX_AHEAD_S, "time ahead of now in s")
         position, velocity = [0] * MAX_JOINTS, [0] * MAX_JOINTS
@@ -201,6 +203,20 @@ class Head:
         self._is_ready = False
         await self._link.aclose()
 
+    def _tell_refusals(self) -> None:
+        """A board that moves took later knots; one that stands would refuse for ever a plan that left it."""
+        telemetry = self._telemetry
+        if telemetry is None or telemetry.refused == self._refused:
+            return
+        if telemetry.state in (State.MOVING, State.STOPPING):
+            return
+        self._refused = telemetry.refused
+        self._previous = None
+        raise Refused(
+            f"head: the board refused knots ({telemetry.last_reason.name.lower()}) and stands; "
+            "begin again from its pose"
+        )
+
     async def _open(self) -> Telemetry:
         loop = asyncio.get_running_loop()
         # Another number than any session before, and the same in every run of one simulation.
@@ -219,6 +235,7 @@ class Head:
         if telemetry.state is not State.STOPPED:
             await self._configure()
             telemetry = await self._settle(0)
+        self._refused = telemetry.refused
         self._is_ready = True
         return telemetry
 
@@ -268,18 +285,28 @@ class Head:
             return
         if not self._link.clock.samples:
             return
+        if self._is_ready and message.state in (State.IDLE, State.DETACHED) and not self._stop_token:
+            raise LinkLost(
+                f"{self._link.name}: the board let go of its servos after a long silence; connect again"
+            )
         if message.stop_token:
             self._last_token = max(self._last_token, message.stop_token)
             if not self._stop_token and not self._is_ready:
                 self._stop_token = message.stop_token  # stopped before this session
+        try:
+            state, last_reason = State(message.state), Reason(message.last_reason)
+        except ValueError as exc:
+            raise ProtocolError(
+                f"{self._link.name}: the board reports {exc}; flash its firmware again"
+            ) from exc
         self._telemetry = Telemetry(
             time_s=self._link.clock.loop_s(message.time_us),
             position_rad=tuple(urad * 1e-6 for urad in message.position_urad[: len(self._joints)]),
-            state=State(message.state),
+            state=state,
             stop_token=message.stop_token,
             accepted=message.accepted,
             refused=message.refused,
-            last_reason=Reason(message.last_reason),
+            last_reason=last_reason,
             rx_errors=message.rx_errors,
             underruns=message.underruns,
         )

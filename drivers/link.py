@@ -252,10 +252,7 @@ class Link:
         self._repeat_urgent()
 
     async def hello(self, session: int) -> None:
-        """Open a session. Raises ProtocolError if the board was built from another table of messages."""
-        for request in self._requests.values():
-            request.answer.cancel()
-        self._requests.clear()
+        """Open a session, before any request. Raises ProtocolError if the board has another message table."""
         self._sequence = 0
         frame = wire.encode(messages.Hello(table_hash=messages.TABLE_HASH, session=session), 0)
         try:
@@ -339,7 +336,10 @@ class Link:
             case messages.Result():
                 request = self._requests.get(message.number)
                 if request is not None and not request.answer.done():
-                    request.answer.set_result(messages.Reason(message.reason))
+                    try:
+                        request.answer.set_result(messages.Reason(message.reason))
+                    except ValueError as exc:
+                        raise ProtocolError(f"{self.name}: the board answers {exc}; flash it again") from exc
             case messages.Gap():
                 for number, request in self._requests.items():
                     if (number - message.expected) & 0xFF < WINDOW:

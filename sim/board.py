@@ -43,36 +43,76 @@ class _Record(ctypes.Structure):
     _fields_ = [("time_us", ctypes.c_uint64), ("pulse_us", ctypes.c_uint16 * CHANNELS)]
 
 
+class Core:
+    """One instance of the firmware core, in its own time: microseconds from `first_us`, nothing runs alone.
+
+    Raises ConfigError when the library is not built.
+    """
+
+    def __init__(self, first_us: int = 0) -> None:
+        self._library = load_library()
+        self._core = ctypes.c_void_p(self._library.nod_new(first_us))
+        self._records = (_Record * _RECORDS)()
+        self._out = ctypes.create_string_buffer(_TRANSMIT_BYTES)
+
+    def __del__(self) -> None:
+        core: ctypes.c_void_p | None = getattr(self, "_core", None)
+        if core is not None:
+            self._library.nod_free(core)
+
+    def receive(self, data: bytes, now_us: int) -> None:
+        """Bytes from the line."""
+        self._library.nod_receive(self._core, data, len(data), now_us)
+
+    def advance(self, until_us: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Tick once a millisecond up to `until_us`; the servo frames on the way: time in µs, pulses in µs."""
+        frames: list[tuple[int, tuple[int, ...]]] = []
+        while True:
+            count = self._library.nod_advance(self._core, until_us, self._records, _RECORDS)
+            frames += [(record.time_us, tuple(record.pulse_us)) for record in self._records[:count]]
+            if count < _RECORDS:
+                return frames
+
+    def transmit(self) -> bytes:
+        """Bytes for the line."""
+        parts: list[bytes] = []
+        while size := self._library.nod_transmit(self._core, self._out, _TRANSMIT_BYTES):
+            parts.append(self._out.raw[:size])
+        return b"".join(parts)
+
+    def pulse_us(self, channel: int) -> int:
+        """The channel's pulse this moment, 0 for none."""
+        return int(self._library.nod_pwm_us(self._core, channel))
+
+
 class LockstepBoard:
     """The core in this process, as a stream of bytes. It stands still until it is told how late it is.
 
     Firmware time passes only in `advance` and `write`, so under a virtual clock two runs give the same bytes.
-    `first_us` is what the board's clock shows at the start. Raises ConfigError when the library is not built.
+    `first_us` is what the board's clock shows when it is first looked at.
     """
 
     name = "simulated board"
 
     def __init__(self, joint_count: int, first_us: int = 0) -> None:
-        self._library = _library()
+        self._core = Core(first_us)
         self._joint_count = joint_count
-        self._offset_us: int | None = None
         self._first_us = first_us
-        self._board = ctypes.c_void_p(self._library.nod_new(first_us))
-        self._records = (_Record * _RECORDS)()
-        self._out = ctypes.create_string_buffer(_TRANSMIT_BYTES)
+        self._first_s: float | None = None
         self._waiting = bytearray()
         self._frames: list[PwmFrame] = []
         self._ready = asyncio.Event()
-        self._is_lost = False
+        self._is_cut = False
 
-    def __del__(self) -> None:
-        board: ctypes.c_void_p | None = getattr(self, "_board", None)
-        if board is not None:
-            self._library.nod_free(board)
+    async def __aenter__(self) -> "LockstepBoard":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.cut()
 
     async def read(self) -> bytes:
         while not self._waiting:
-            if self._is_lost:
+            if self._is_cut:
                 raise LinkLost(f"{self.name}: the line was cut")
             self._ready.clear()
             await self._ready.wait()
@@ -81,30 +121,31 @@ class LockstepBoard:
         return data
 
     def write(self, data: bytes) -> None:
-        if self._is_lost:
+        if self._is_cut:
             return
         now_s = asyncio.get_running_loop().time()
         self.advance(now_s)
-        self._library.nod_receive(self._board, data, len(data), self._board_us(now_s))
+        self._core.receive(data, self._board_us(now_s))
         self._drain()
 
     async def aclose(self) -> None:
-        self.cut()
+        """The host lets go of the port; it may be opened again."""
+        self._waiting.clear()
 
     def cut(self) -> None:
         """Pull the cable: the firmware runs on, no byte passes any more."""
-        self._is_lost = True
+        self._is_cut = True
+        self._waiting.clear()
         self._ready.set()
 
+    def plug(self) -> None:
+        """Put the cable back in."""
+        self._is_cut = False
+
     def advance(self, now_s: float) -> None:
-        until_us = self._board_us(now_s)
-        while True:
-            count = self._library.nod_advance(self._board, until_us, self._records, _RECORDS)
-            for record in self._records[:count]:
-                time_s = (record.time_us - self._first_us + (self._offset_us or 0)) * 1e-6
-                self._frames.append(PwmFrame(time_s, tuple(record.pulse_us[: self._joint_count])))
-            if count < _RECORDS:
-                break
+        for time_us, pulse_us in self._core.advance(self._board_us(now_s)):
+            time_s = (self._first_s or 0.0) + (time_us - self._first_us) * 1e-6
+            self._frames.append(PwmFrame(time_s, pulse_us[: self._joint_count]))
         self._drain()
 
     def pulses(self) -> list[PwmFrame]:
@@ -112,16 +153,16 @@ class LockstepBoard:
         return frames
 
     def _board_us(self, now_s: float) -> int:
-        now_us = round(now_s * 1e6)
-        if self._offset_us is None:
-            self._offset_us = now_us  # its life begins when it is first looked at
-        return now_us - self._offset_us + self._first_us
+        if self._first_s is None:
+            self._first_s = now_s
+        return round((now_s - self._first_s) * 1e6) + self._first_us
 
     def _drain(self) -> None:
-        while size := self._library.nod_transmit(self._board, self._out, _TRANSMIT_BYTES):
-            if not self._is_lost:
-                self._waiting += self._out.raw[:size]
-                self._ready.set()
+        data = self._core.transmit()
+        if data and not self._is_cut:
+            self._waiting += data
+            del self._waiting[:-_TRANSMIT_BYTES]  # as a port does whose host does not read
+            self._ready.set()
 
 
 class ProcessBoard:
@@ -215,7 +256,8 @@ def _built(name: str) -> str:
     return str(path)
 
 
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """The firmware as a library, its functions typed. Raises ConfigError when it is missing or broken."""
     path = _built("libnod.so")
     try:
         library = ctypes.CDLL(path)
@@ -232,4 +274,9 @@ def _library() -> ctypes.CDLL:
     library.nod_advance.restype = ctypes.c_size_t
     library.nod_transmit.argtypes = [board, ctypes.c_char_p, ctypes.c_size_t]
     library.nod_transmit.restype = ctypes.c_size_t
+    library.nod_pwm_us.argtypes = [board, ctypes.c_uint8]
+    library.nod_pwm_us.restype = ctypes.c_uint16
+    byte = ctypes.c_uint8
+    library.nod_encode.argtypes = [byte, byte, byte, ctypes.c_char_p, byte, ctypes.c_char_p]
+    library.nod_encode.restype = ctypes.c_size_t
     return library

@@ -18,6 +18,13 @@ static bool is_in_motion(const core_t *core)
     return core->state == STATE_MOVING || core->state == STATE_STOPPING || core->state == STATE_PARKING;
 }
 
+/* Slows down from here; the knots ahead are forgotten at once. */
+static void start_stopping(core_t *core)
+{
+    core->motion.count = 0;
+    core->state = STATE_STOPPING;
+}
+
 static void on_hello(core_t *core, const frame_t *frame)
 {
     hello_t hello = read_hello(frame->body);
@@ -39,7 +46,7 @@ static void on_hello(core_t *core, const frame_t *frame)
     core->accepted = core->refused = core->underruns = core->misread = core->decoder.errors = 0;
     core->last_reason = REASON_NONE;
     if (core->state == STATE_MOVING || core->state == STATE_PARKING) {
-        core->state = STATE_STOPPING; /* whoever gave those set-points is gone */
+        start_stopping(core); /* whoever gave those set-points is gone */
     }
 }
 
@@ -164,7 +171,6 @@ static uint8_t follow_set_point(core_t *core, const set_point_t *point, uint32_t
         return REASON_STATE;
     }
     knot_t knot = knot_of(point->time_us, point->position_urad, point->velocity_mrad_s);
-    uint8_t reason = REASON_ORDER;
     bool is_previous_missing = (int32_t)(point->previous_time_us - motion_tail_us(&core->motion, now_us)) > 0
         && (int32_t)(point->time_us - point->previous_time_us) > 0;
     if (is_previous_missing) {
@@ -173,8 +179,8 @@ static uint8_t follow_set_point(core_t *core, const set_point_t *point, uint32_t
         /* Refused, it is as if it had been lost too: the knot itself is then judged against what is there. */
         (void)motion_append(&core->motion, &previous, now_us);
     }
-    reason = motion_append(&core->motion, &knot, now_us);
-    if (reason == REASON_NONE || core->motion.count > 0) {
+    uint8_t reason = motion_append(&core->motion, &knot, now_us);
+    if (core->motion.count > 0) {
         core->state = STATE_MOVING;
     }
     return reason;
@@ -231,9 +237,9 @@ static void move(core_t *core, uint32_t now_us)
             core->state = STATE_HOLDING;
         } else if (progress == MOTION_RAN_OUT) {
             core->underruns++;
-            core->state = STATE_STOPPING;
+            start_stopping(core);
         } else if (quiet_us >= QUIET_STOP_US) {
-            core->state = STATE_STOPPING;
+            start_stopping(core);
         }
         break;
     }

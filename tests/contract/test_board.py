@@ -1,0 +1,367 @@
+"""One suite for both boards: the core stepped in virtual time, and the core as a process on a pty."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from drivers import body as bodies
+from drivers import messages, wire
+from drivers.errors import ConfigError, DeviceError, LinkError, LinkLost, ProtocolError, Refused
+from drivers.head import Head, Knot
+from drivers.link import ByteStream, SerialStream
+from drivers.messages import State
+from sim import clock
+from sim.board import Board, LockstepBoard, ProcessBoard, PwmFrame
+
+BODY = bodies.load()
+JOINTS = BODY.joint
+PERIOD_S = 0.01
+LEAD_S = 0.04
+
+
+class Rig(msgspec.Struct):
+    """A board and how to plug into it."""
+
+    board: Board
+    plug: Callable[[], ByteStream]
+    group: asyncio.TaskGroup
+    head: Head
+
+    async def move(self, seconds: float, radians_per_second: float = 0.2) -> None:
+        """Turn all joints evenly after a soft start, one knot every 10 ms."""
+        loop = asyncio.get_running_loop()
+        telemetry = self.head.telemetry
+        assert telemetry is not None
+        start_rad = telemetry.position_rad[0]
+        start_s = loop.time()
+        for number in range(round(seconds / PERIOD_S)):
+            elapsed_s = number * PERIOD_S
+            velocity = min(elapsed_s, radians_per_second)  # 1 rad/s²
+            slow_s = min(elapsed_s, radians_per_second)
+            way = slow_s**2 / 2 + radians_per_second * (elapsed_s - slow_s)
+            self.head.command(
+                Knot(
+                    time_s=start_s + elapsed_s + LEAD_S,
+                    position_rad=(start_rad + way,) * len(JOINTS),
+                    velocity_rad_s=(velocity,) * len(JOINTS),
+                )
+            )
+            await asyncio.sleep(start_s + elapsed_s + PERIOD_S - loop.time())
+
+
+Scenario = Callable[[Rig], Awaitable[None]]
+Play = Callable[[Scenario], None]
+
+
+@asynccontextmanager
+async def lockstep_rig() -> AsyncIterator[Rig]:
+    board = LockstepBoard(len(JOINTS), first_us=(1 << 32) - 300_000)
+    async with asyncio.TaskGroup() as group:
+        ticking = group.create_task(_tick(board))
+        yield Rig(board, lambda: board, group, Head(board, JOINTS))
+        ticking.cancel()
+
+
+async def _tick(board: LockstepBoard) -> None:
+    while True:
+        board.advance(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def process_rig() -> AsyncIterator[Rig]:
+    async with ProcessBoard(len(JOINTS)) as board, asyncio.TaskGroup() as group:
+        yield Rig(board, lambda: SerialStream(board.port), group, Head(SerialStream(board.port), JOINTS))
+
+
+@pytest.fixture(params=["lockstep", "process"])
+def play(request: pytest.FixtureRequest) -> Play:
+    """Play a scenario with a head that is connected and served."""
+
+    async def scene(scenario: Scenario) -> None:
+        async with (lockstep_rig if request.param == "lockstep" else process_rig)() as rig:
+            telemetry = await rig.head.connect()
+            assert telemetry.state is State.HOLDING
+            assert telemetry.position_rad == BODY.rest_rad
+            serving = rig.group.create_task(rig.head.serve())
+            await scenario(rig)
+            serving.cancel()
+            await rig.head.aclose()
+
+    def run(scenario: Scenario) -> None:
+        if request.param == "lockstep":
+            clock.run(scene(scenario))
+        else:
+            asyncio.run(scene(scenario))
+
+    return run
+
+
+def test_it_follows_knots_and_the_pulses_follow(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.move(0.5)
+        await asyncio.sleep(0.3)
+        telemetry = await rig.head.next_telemetry()
+        assert telemetry.refused == 0
+        assert telemetry.accepted == 50
+        assert telemetry.rx_errors == 0
+        # The last knot lies at 0.02 + 0.29 × 0.2 rad; then it runs out and slows down.
+        assert 0.077 <= telemetry.position_rad[0] <= 0.085
+        frames = rig.board.pulses()
+        assert [pulse for pulse in frames[-1].pulse_us] == [
+            round(joint.pulse_centre_us + joint.pulse_per_rad_us * position)
+            for joint, position in zip(JOINTS, telemetry.position_rad, strict=True)
+        ]
+        gaps = [b.time_s - a.time_s for a, b in zip(frames, frames[1:], strict=False)]
+        assert all(abs(gap - 0.02) < 1e-6 for gap in gaps)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("position", "velocity"),
+    [
+        (float("nan"), 0.0),
+        (float("inf"), 0.0),
+        (JOINTS[0].max_rad + 1e-4, 0.0),
+        (0.0, float("nan")),
+        (0.0, JOINTS[0].max_velocity_rad_s * 1.1),
+    ],
+)
+def test_the_head_refuses_what_no_joint_can_do(play: Play, position: float, velocity: float) -> None:
+    async def scenario(rig: Rig) -> None:
+        knot = Knot(
+            time_s=asyncio.get_running_loop().time() + LEAD_S,
+            position_rad=(position, 0.0, 0.0, 0.0),
+            velocity_rad_s=(velocity, 0.0, 0.0, 0.0),
+        )
+        with pytest.raises(Refused, match="yaw"):
+            rig.head.command(knot)
+        with pytest.raises(Refused, match="time"):
+            rig.head.command(Knot(time_s=float("nan"), position_rad=(0.0,) * 4, velocity_rad_s=(0.0,) * 4))
+        with pytest.raises(Refused, match="needs 4"):
+            rig.head.command(Knot(time_s=0.0, position_rad=(0.0,), velocity_rad_s=(0.0,)))
+        assert (await rig.head.next_telemetry()).accepted == 0
+
+    play(scenario)
+
+
+def test_the_board_refuses_a_jump_and_says_so_once(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        def knot() -> Knot:
+            time_s = asyncio.get_running_loop().time() + LEAD_S
+            return Knot(time_s=time_s, position_rad=(0.4,) * 4, velocity_rad_s=(0.0,) * 4)
+
+        rig.head.command(knot())
+        await asyncio.sleep(0.1)
+        telemetry = await rig.head.next_telemetry()
+        assert (telemetry.refused, telemetry.last_reason) == (1, messages.Reason.VELOCITY)
+        assert telemetry.position_rad == BODY.rest_rad
+        with pytest.raises(Refused, match="velocity"):
+            rig.head.command(knot())
+        await rig.move(0.2)
+        assert (await rig.head.next_telemetry()).refused == 1
+
+    play(scenario)
+
+
+def test_stop_freezes_the_pulses_and_release_gives_them_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.move(0.4)
+        rig.board.pulses()
+        rig.head.stop()
+        stopped_s = asyncio.get_running_loop().time()
+        with pytest.raises(Refused, match="stopped"):
+            await rig.move(0.1)
+        await asyncio.sleep(0.3)
+        telemetry = await rig.head.next_telemetry()
+        assert telemetry.state is State.STOPPED
+        frozen = _after(rig.board.pulses(), stopped_s + 0.021)  # one servo frame
+        assert len(frozen) > 10
+        assert len({frame.pulse_us for frame in frozen}) == 1
+        await rig.head.release()
+        assert not rig.head.is_stopped
+        assert rig.head.telemetry is not None
+        assert rig.head.telemetry.state is State.HOLDING
+        assert rig.head.telemetry.position_rad == telemetry.position_rad
+        await rig.move(0.2)
+        await asyncio.sleep(0.1)
+        assert (await rig.head.next_telemetry()).position_rad > telemetry.position_rad
+
+    play(scenario)
+
+
+def _after(frames: list[PwmFrame], time_s: float) -> list[PwmFrame]:
+    return [frame for frame in frames if frame.time_s > time_s]
+
+
+def test_a_second_host_finds_the_stop_of_the_first(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.head.stop()
+        await asyncio.sleep(0.1)
+        await rig.head.aclose()
+        second = Head(rig.plug(), JOINTS)
+        telemetry = await second.connect()
+        assert telemetry.state is State.STOPPED
+        assert second.is_stopped
+        serving = rig.group.create_task(second.serve())
+        await second.release()
+        assert second.telemetry is not None
+        assert second.telemetry.state is State.HOLDING
+        serving.cancel()
+        await second.aclose()
+
+    play(scenario)
+
+
+def test_silence_slows_the_arm_down_after_200_ms(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        loop = asyncio.get_running_loop()
+        await rig.move(0.4)
+        # One knot far ahead keeps it moving; then nobody speaks any more.
+        last = rig.head.telemetry
+        assert last is not None
+        knot = Knot(
+            time_s=loop.time() + 0.8,
+            position_rad=(last.position_rad[0] + 0.17,) * 4,
+            velocity_rad_s=(0.2,) * 4,
+        )
+        rig.head.command(knot)
+        silent_s = loop.time()
+        await asyncio.sleep(0.6)
+        telemetry = await rig.head.next_telemetry()
+        assert (telemetry.state, telemetry.refused) == (State.HOLDING, 0)
+        frames = rig.board.pulses()
+        moved_s = [b.time_s for a, b in zip(frames, frames[1:], strict=False) if a.pulse_us != b.pulse_us]
+        # 0.2 rad/s are gone within 30 ms, and a servo frame lasts 20.
+        assert silent_s + 0.15 <= max(moved_s) <= silent_s + 0.25
+
+    play(scenario)
+
+
+def test_the_clocks_agree(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await asyncio.sleep(0.5)
+        errors = []
+        for _ in range(10):
+            before_s = asyncio.get_running_loop().time()
+            telemetry = await rig.head.next_telemetry()
+            after_s = asyncio.get_running_loop().time()
+            errors.append(max(telemetry.time_s - after_s, before_s - 0.02 - telemetry.time_s))
+        assert sorted(errors)[5] < 0.002
+
+    play(scenario)
+
+
+def test_a_board_that_dies_is_a_lost_link() -> None:
+    async def scene() -> None:
+        async with ProcessBoard(len(JOINTS)) as board:
+            head = Head(SerialStream(board.port), JOINTS)
+            await head.connect()
+            board.kill()
+            with pytest.raises(LinkError):
+                await head.serve()
+            head.stop()  # safe, and without effect
+            with pytest.raises(Refused, match="not connected|stopped"):
+                head.command(Knot(time_s=0.0, position_rad=(0.0,) * 4, velocity_rad_s=(0.0,) * 4))
+            await head.aclose()
+
+    asyncio.run(scene())
+
+
+def test_a_cut_cable_is_a_lost_link_and_can_be_plugged_in_again() -> None:
+    async def scene() -> None:
+        async with lockstep_rig() as rig:
+            board = rig.board
+            assert isinstance(board, LockstepBoard)
+            await rig.head.connect()
+            asyncio.get_running_loop().call_later(0.1, board.cut)
+            with pytest.raises(LinkLost, match="cut"):
+                await rig.head.serve()
+            await rig.head.aclose()
+            board.plug()
+            again = Head(board, JOINTS)
+            assert (await again.connect()).state is State.HOLDING
+            await again.aclose()
+
+    clock.run(scene())
+
+
+def test_a_port_that_is_missing_or_busy_says_so() -> None:
+    async def scene() -> None:
+        with pytest.raises(DeviceError, match="no such port"):
+            SerialStream("/dev/ttyNOD0")
+        with pytest.raises(DeviceError, match="cannot be opened as a serial port"):
+            SerialStream("/dev/null")
+        async with ProcessBoard(1) as board:
+            first = SerialStream(board.port)
+            with pytest.raises(DeviceError, match="busy"):
+                SerialStream(board.port)
+            await first.aclose()
+
+    asyncio.run(scene())
+
+
+class OtherBoard:
+    """A board that answers with another table, or not at all."""
+
+    name = "other board"
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._asked = asyncio.Event()
+
+    async def read(self) -> bytes:
+        await self._asked.wait()
+        self._asked.clear()
+        return self._answer
+
+    def write(self, data: bytes) -> None:
+        if self._answer:
+            self._asked.set()
+
+    async def aclose(self) -> None: ...
+
+
+def test_another_table_says_which_side_to_update() -> None:
+    async def scene() -> None:
+        answer = wire.encode(messages.Welcome(table_hash=1, session=1))
+        with pytest.raises(ProtocolError, match="flash"):
+            await Head(OtherBoard(answer), JOINTS).connect()
+
+    clock.run(scene())
+
+
+def test_a_mute_board_is_a_timeout() -> None:
+    async def scene() -> None:
+        with pytest.raises(LinkError, match="silent|no answer"):
+            await Head(OtherBoard(b""), JOINTS).connect()
+
+    clock.run(scene())
+
+
+def test_a_body_that_no_board_can_carry_is_a_config_error() -> None:
+    fast = msgspec.structs.replace(JOINTS[0], max_velocity_rad_s=50.0)
+    with pytest.raises(ConfigError, match="rad/s"):
+        Head(OtherBoard(b""), (fast,))
+    with pytest.raises(ConfigError, match="joints"):
+        Head(OtherBoard(b""), ())
+
+
+def test_two_runs_in_virtual_time_give_the_same_pulses() -> None:
+    def once() -> list[PwmFrame]:
+        async def scene() -> list[PwmFrame]:
+            async with lockstep_rig() as rig:
+                await rig.head.connect()
+                serving = rig.group.create_task(rig.head.serve())
+                await rig.move(0.5)
+                serving.cancel()
+                await rig.head.aclose()
+                return rig.board.pulses()
+
+        return clock.run(scene())
+
+    assert once() == once()
