@@ -8,13 +8,16 @@ stands under the sentence. The model decides what to make of it: order, what to 
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from agent.model import Message
-from agent.plan import Language
+from agent.plan import MAX_STEPS, REFUSE, Language, Plan
 from agent.sentences import Sample, Sentences, strip_courtesy
-from agent.skill import Skill, describe
+from drivers.errors import ConfigError
 
+SYSTEM = "You write plans for a robot's head: correct the draft, or refuse if it cannot be done."
+EVERY = 3  # of the skills' examples one in so many is shown; all of them made the plans worse, and slower
 NEAR = 0.5  # share of a clause's words, weighted by rarity, from which an example counts as near
 UNKNOWN = "?"
 MAX_HINTS = 8  # clauses; what is longer is no order but a story
@@ -24,24 +27,27 @@ SAMPLES_PER_EXAMPLE = 12  # sentences compared with a clause
 SEVERAL = (
     "turn to the person on the right and shake your head",
     "nod three times, then take a rest",
-    "first look up and then down",
+    "look up and then look down",
     "look at the nearest person, tilt your head, then say good morning",
-    "say hello and nod",
+    "say hello and nod twice",
     "shake your head twice and look away",
+    "look at the person in the middle, then nod four times, then look down",
+    "tilt your head and look ahead",
 )
 BEYOND = (
     "bring me a beer",
     "what is the weather like in Paris",
     "hit the person on the left",
     "play some music",
+    "close the door and come here",
+    "how old are you",
 )
 
 
 class Prompt:
-    """Makes the turns for a set of skills."""
+    """Makes the turns for the skills behind a language and its sentences."""
 
-    def __init__(self, skills: Mapping[str, Skill], language: Language, sentences: Sentences) -> None:
-        self._skills = skills
+    def __init__(self, language: Language, sentences: Sentences) -> None:
         self._language = language
         self._sentences = sentences
         self._samples = sentences.samples(SAMPLES_PER_EXAMPLE)
@@ -52,13 +58,7 @@ class Prompt:
 
     def prefix(self) -> tuple[Message, ...]:
         """The turns that every prompt begins with."""
-        forms = "\n".join(
-            f"{describe(signature)}: {signature.description.splitlines()[0]}"
-            for signature in self._language.signatures.values()
-        )
-        turns = [
-            Message("system", f"You write plans for a robot's head. Steps, joined by semicolons:\n{forms}")
-        ]
+        turns = [Message("system", SYSTEM)]
         for sample in self._shown():
             turns += self.question(sample.sentence)
             turns.append(Message("assistant", sample.plan))
@@ -66,18 +66,31 @@ class Prompt:
 
     def question(self, text: str) -> tuple[Message, ...]:
         """The turns for one sentence, after the prefix."""
-        clauses = self._sentences.clauses(text)[:MAX_HINTS]
-        draft = "; ".join(self._hint(clause) for clause in clauses)
+        draft = "; ".join(self._hint(clause) for clause in self._clauses(text))
         return (Message("user", f"{text}\n{draft}"),)
 
+    def known(self, text: str) -> Plan | None:
+        """What the sentence means clause by clause, if the fast path knows every one: a second opinion."""
+        steps = [self._sentences.recognise(clause) for clause in self._sentences.clauses(text)]
+        known = tuple(step for step in steps if step is not None)
+        return Plan(known) if len(known) == len(steps) and 1 <= len(known) <= MAX_STEPS else None
+
+    def _clauses(self, text: str) -> list[str]:
+        return self._sentences.clauses(text)[:MAX_HINTS]
+
     def _shown(self) -> Sequence[Sample]:
-        shown = [sample for sample in self._sentences.samples(1)]
+        several = []
         for text in SEVERAL:
-            steps = [self._sentences.recognise(clause) for clause in self._sentences.clauses(text)]
-            plan = "; ".join(self._language.print_step(step) for step in steps if step is not None)
-            shown.append(Sample(text, plan))
-        shown += [Sample(text, "refuse") for text in BEYOND]
-        return shown
+            plan = self.known(text)
+            if plan is None:
+                raise ConfigError(f"prompt: the skills' examples do not cover {text!r}; change one of them")
+            several.append(Sample(text, self._language.print(plan)))
+        beyond = [Sample(text, REFUSE.name) for text in BEYOND]
+        mixed = [sample for pair in zip_longest(several, beyond) for sample in pair if sample is not None]
+        return [
+            *self._sentences.samples(1)[::EVERY],
+            *mixed,
+        ]  # the last weigh most: no kind may stand there alone
 
     def _hint(self, clause: str) -> str:
         step = self._sentences.recognise(clause)

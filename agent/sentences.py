@@ -43,6 +43,7 @@ _JOINT = re.compile(
     r"\s*(?:[,;.!?]+\s*(?:and\s+)?(?:then\s+)?|\band\s+then\s+|\band\s+|\bthen\s+)", re.IGNORECASE
 )
 _JOINING_WORD = re.compile(r"[,;]|\b(?:and|then|before|after|afterwards|while|until|but)\b", re.IGNORECASE)
+_STANDING_IN = "xqx"  # a word that nobody says, in place of quoted text
 _SLOT = re.compile(r"{(\w+)}")
 
 
@@ -86,11 +87,18 @@ class Sentences:
             return None
         has_joint = _JOINING_WORD.search(_QUOTED.sub('""', plain)) is not None
         found: set[Step] = set()
-        for result in recognize_all(plain, self._intents, slot_lists=self._lists):
+        quoted: list[str] = []  # kept aside, as hassil drops punctuation
+
+        def keep(match: re.Match[str]) -> str:
+            quoted.append(match[0][1:-1].strip())
+            return f" {_STANDING_IN}{len(quoted) - 1} "
+
+        shortened = " ".join(_QUOTED.sub(keep, plain).split())
+        for result in recognize_all(shortened, self._intents, slot_lists=self._lists):
             skill, example = self._examples[int(result.intent.name.rpartition("-")[2])]
             arguments: dict[str, Value] = dict(example.fixed)
             for name, entity in result.entities.items():
-                arguments[name] = _value(skill, name, entity.value)
+                arguments[name] = _value(entity.value, quoted)
             is_open = any(isinstance(each.kind, Text) for each in skill.signature.parameters)
             if is_open and has_joint:
                 continue  # “say hello and nod” is two orders
@@ -171,14 +179,14 @@ def _slot_list(parameter: Parameter) -> SlotList:
             return WildcardSlotList(name=parameter.name)
 
 
-def _value(skill: Skill, name: str, value: object) -> Value:
+def _value(value: object, quoted: list[str]) -> Value:
     if isinstance(value, int):
         return value
-    kind = next(each.kind for each in skill.signature.parameters if each.name == name)
-    text = str(value).strip()
-    if isinstance(kind, Text) and _QUOTED.fullmatch(text):
-        text = text[1:-1].strip()
-    return text
+    return re.sub(rf"{_STANDING_IN}(\d+)", lambda match: _at(quoted, int(match[1])), str(value).strip())
+
+
+def _at(quoted: list[str], place: int) -> str:
+    return quoted[place] if place < len(quoted) else ""
 
 
 def _sentences(skill: Skill, example: Example, lists: dict[str, SlotList]) -> Iterator[str]:
