@@ -66,8 +66,8 @@ class GazeState(msgspec.Struct, frozen=True, kw_only=True):
     others: Gallery = Gallery()
     chosen: int | None = None  # the track being enrolled
     whom: str = "the nearest person"
-    asked: bool = False  # whether a person asked for them; otherwise the rule chose
     is_free: bool = True  # False after a release: the rule must not choose
+    order: Command | None = None  # that chose this person; given again if they leave before they are known
     pending: Command | None = None
     pending_s: float = 0.0
     unseen_s: float = 0.0  # since the person was last locked
@@ -139,24 +139,24 @@ def _obey(state: GazeState, command: Command, faces: tuple[Face, ...], config: G
             target = track if in_view else None
             whom = "the person you tapped"
         case LockOnto(place=place):
-            target = _at(place, state, faces)
+            target = _at(place, state, faces, config)
             whom = _PLACE_WORDS[place]
         case never:
             assert_never(never)
     if target is not None:
-        return _begin(state, target, whom, asked=True)
+        return _begin(state, target, whom, command)
     if state.pending_s > config.wait_s:
         return msgspec.structs.replace(state, pending=None)
     return state
 
 
-def _begin(state: GazeState, track: int, whom: str, *, asked: bool) -> GazeState:
+def _begin(state: GazeState, track: int, whom: str, order: Command | None) -> GazeState:
     """Forget whom we held and learn this one; who was held joins the others. The same person stays known."""
     former = state.others
     if state.stage == "hold":
         held = max(state.suspects, key=lambda suspect: suspect.odds)
         if held.track == track and held.odds > 0.0:
-            return msgspec.structs.replace(state, whom=whom, asked=asked, pending=None)
+            return msgspec.structs.replace(state, whom=whom, order=order, pending=None)
         former = former.joined(state.person)
     return GazeState(
         stage="enrol",
@@ -164,7 +164,7 @@ def _begin(state: GazeState, track: int, whom: str, *, asked: bool) -> GazeState
         others=former,
         chosen=track,
         whom=whom,
-        asked=asked,
+        order=order,
     )
 
 
@@ -172,8 +172,9 @@ def _best_track(state: GazeState) -> int | None:
     return max(state.suspects, key=lambda suspect: suspect.odds).track if state.suspects else None
 
 
-def _at(place: Place, state: GazeState, faces: tuple[Face, ...]) -> int | None:
+def _at(place: Place, state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> int | None:
     in_view = [suspect for suspect in state.suspects if suspect.place is not None]
+    in_view = [suspect for suspect in in_view if suspect.seen_s >= config.steady_s] or in_view
     if not in_view:
         return None
     across = sorted(in_view, key=lambda suspect: suspect.box.x_px + suspect.box.width_px / 2)
@@ -211,7 +212,7 @@ def _choose(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tu
         )
     if not state.is_free:
         return state, Lock(phase="idle", face=None, reason="let go; looking at nobody until asked")
-    nearest = _at("nearest", state, faces)
+    nearest = _at("nearest", state, faces, config)
     if nearest is None:
         state = msgspec.structs.replace(state, stage_s=0.0)
         return state, Lock(phase="idle", face=None, reason="nobody in view")
@@ -219,7 +220,7 @@ def _choose(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tu
         return state, Lock(
             phase="idle", face=None, reason="somebody came into view; choosing whom to look at"
         )
-    return _enrol(_begin(state, nearest, "the nearest person", asked=False), faces, config)
+    return _enrol(_begin(state, nearest, "the nearest person", None), faces, config)
 
 
 def _enrol(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tuple[GazeState, Lock]:
@@ -230,7 +231,7 @@ def _enrol(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tup
         if known:
             return _settle(state, config), _lost(state)
         if suspect is None:
-            state = GazeState(suspects=state.suspects, others=state.others)
+            state = GazeState(suspects=state.suspects, others=state.others, pending=state.order)
             return state, Lock(phase="idle", face=None, reason="they left before their face was known")
         reason = f"lost sight of {state.whom} while learning their face"
         return state, Lock(phase="lost", face=None, reason=reason)
@@ -344,7 +345,7 @@ def _learn(
 
 def _missed(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tuple[GazeState, Lock]:
     """Nobody can be named: say why, and after a long while let the rule choose again."""
-    if not state.asked and state.unseen_s > config.give_up_s and faces:
+    if state.order is None and state.unseen_s > config.give_up_s and faces:
         state = GazeState(suspects=state.suspects, others=state.others.joined(state.person))
         return state, Lock(phase="idle", face=None, reason="they did not come back; choosing somebody else")
     likely = [one for one in state.suspects if one.place is not None and one.odds > config.prior - 1.0]

@@ -36,6 +36,7 @@ class GazeConfig(msgspec.Struct, frozen=True, kw_only=True):
     settled: tuple[float, float] = (-3.0, 5.0)  # log-odds outside of which a lone face needs few looks
     settled_look_s: float = 0.2  # how often such a face is looked at
     choose_s: float = 0.3  # a face must be in view this long before the rule chooses it
+    steady_s: float = 0.1  # whoever only flickers at the edge is not meant if somebody else is there
     wait_s: float = 3.0  # an order to look at somebody waits this long for a face to be there
     enrol_s: float = 0.8
     enrol_looks: int = 3  # least number of looks that make a person known
@@ -60,7 +61,8 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     place: int | None  # in the sight's faces; None if not in view
     touch: float = 0.0  # share of the face that others cover
     fresh: float = 1.0  # share of the next look that is news
-    alone_s: float = 0.0
+    seen_s: float = 0.0  # in view without a break
+    alone_s: float = 0.0  # and without touching another
     unseen_s: float = 0.0
     look_age_s: float = math.inf
     proof_age_s: float = math.inf
@@ -161,6 +163,7 @@ def _doubted(suspect: Suspect, all_of_them: Iterable[Suspect], dt_s: float, conf
         odds=math.log(belief / (1.0 - belief)),
         touch=touch,
         fresh=min(1.0, suspect.fresh + dt_s / config.echo_s + 3 * swapped),
+        seen_s=suspect.seen_s + dt_s if in_view else 0.0,
         alone_s=suspect.alone_s + dt_s if in_view and touch < 0.05 else 0.0,
         look_age_s=suspect.look_age_s + dt_s,
         proof_age_s=suspect.proof_age_s + dt_s,

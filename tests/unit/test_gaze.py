@@ -122,6 +122,24 @@ def test_a_tap_on_a_track_that_is_gone_changes_nobody() -> None:
     assert set(locked) == {1}
 
 
+def test_an_order_is_kept_when_the_one_chosen_leaves_at_once() -> None:
+    stage = Stage()
+    anna = stage.person()
+    ben, chidi = stage.person(like=anna), stage.person(like=anna)
+    assert stage.show((1, anna, 100.0), (2, ben, 400.0), command=LockOnto(place="left"), seconds=0.1)[-1] == 1
+    locked = stage.show((2, ben, 400.0), (3, chidi, 600.0), seconds=2.0)
+    assert locked[0] is None and locked[-1] == 2, "now Ben is the person on the left"
+    assert stage.lock.reason == "sure of the person on the left"
+
+
+def test_a_face_that_flickers_at_the_edge_is_not_meant() -> None:
+    stage = Stage()
+    anna = stage.person()
+    faces = (2, stage.person(like=anna), 400.0), (3, stage.person(like=anna), 500.0)
+    stage.show(*faces, seconds=0.2)
+    assert stage.show((1, anna, 0.0), *faces, command=LockOnto(place="left")) == [2]
+
+
 def test_release_looks_at_nobody_until_asked() -> None:
     stage, anna, ben = settled()
     faces = ((1, anna, 100.0), (2, ben, 400.0))
