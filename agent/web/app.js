@@ -342,8 +342,12 @@ $("nearer").addEventListener("click", ({ currentTarget }) => {
   currentTarget.setAttribute("aria-pressed", isNear);
   view.show(isNear ? "robot" : "room");
 });
-$("stop").addEventListener("click", stop);
-$("release").addEventListener("click", () => send({ type: "release" }));
+// The finger's touch stops, not its lifting; a click without a pointer is the keyboard's or a screen reader's.
+$("stop").addEventListener("pointerdown", stop);
+$("stop").addEventListener("click", (event) => { if (event.detail === 0) stop(); });
+$("release").addEventListener("click", () => {
+  if (!send({ type: "release" })) textLine("Not released: there is no connection to the robot.", "error");
+});
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.repeat) { event.preventDefault(); stop(); }
 });

@@ -282,7 +282,8 @@ export class View {
     scene.joints.forEach(({ axis, offset_m }, i) => {
       this.#tube(frame, offset_m, i < 2 ? 0.06 : 0.036, STEEL);
       frame = chain(frame, move(offset_m), turn(axis, joints[i] || 0));
-      this.#put("ball", multiply(frame, scale(0.062, 0.062, 0.062)), tone);
+      const size = i < scene.joints.length - 1 ? 0.062 : 0.02; // the last one sits inside the screen
+      this.#put("ball", multiply(frame, scale(size, size, size)), tone);
     });
     const [wide, high] = scene.screen_m;
     this.#put("box", chain(frame, move([0.012, 0, 0]), scale(0.024, wide + 0.02, high + 0.02)), DARK);
