@@ -429,7 +429,7 @@ def _listen(port: int | None) -> socket.socket:
         return listener
     which = f"port {port}" if port is not None else f"ports {tried[0]} to {tried[-1]}"
     raise DeviceError(
-        f"page: 127.0.0.1, {which}: {reason}; name a free one with --page-port, or stop the other robot"
+        f"page: 127.0.0.1, {which}: {reason}; give another as page.port in nod.toml, or stop the other robot"
     )
 
 
