@@ -58,6 +58,16 @@ def limit(value: float, low: float, high: float, name: str) -> float:
     return value
 
 
+class _Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What `command` checks one joint against, and what it calls it."""
+
+    position: str
+    velocity: str
+    low_rad: float
+    high_rad: float
+    velocity_rad_s: float
+
+
 class Head:
     """A board with up to four joints. `connect` first, then `serve` in a task for as long as it is used.
 
@@ -69,6 +79,7 @@ class Head:
             raise ConfigError(f"a board moves 1 to {MAX_JOINTS} joints, the body has {len(joints)}")
         self._joints = joints
         self._limits = tuple(_limits_of(place, joint) for place, joint in enumerate(joints))
+        self._bounds = tuple(_bounds_of(joint) for joint in joints)
         self._link = Link(stream, self._take)
         self._session = 0
         self._is_ready = False
@@ -77,7 +88,7 @@ class Head:
         self._telemetry: Telemetry | None = None
         self._news = asyncio.Event()
         self._previous: messages.SetPoint | None = None
-        self._refused = 0  # as far as whoever commands has been told
+        self._is_refusing = False  # since the last report, knots were refused and none was taken
 
     @property
     def telemetry(self) -> Telemetry | None:
@@ -132,16 +143,12 @@ class Head:
         now_s = asyncio.get_running_loop().time()
         limit(knot.time_s - now_s, 0.0, MAX_AHEAD_S, "time ahead of now in s")
         position, velocity = [0] * MAX_JOINTS, [0] * MAX_JOINTS
-        for place, joint in enumerate(self._joints):
-            # The margin is for rounding in the planner; the whole numbers below are exact again.
-            low_rad, high_rad = joint.min_rad - POSITION_ROUNDING_RAD, joint.max_rad + POSITION_ROUNDING_RAD
-            position_rad = limit(knot.position_rad[place], low_rad, high_rad, f"{joint.name} in rad")
-            high_rad_s = joint.max_velocity_rad_s * VELOCITY_MARGIN
-            velocity_rad_s = limit(
-                knot.velocity_rad_s[place], -high_rad_s, high_rad_s, f"{joint.name} in rad/s"
-            )
-            bounds = self._limits[place]
-            position[place] = min(max(round(position_rad * 1e6), bounds.min_urad), bounds.max_urad)
+        for place, bounds in enumerate(self._bounds):
+            position_rad = limit(knot.position_rad[place], bounds.low_rad, bounds.high_rad, bounds.position)
+            speed = bounds.velocity_rad_s
+            velocity_rad_s = limit(knot.velocity_rad_s[place], -speed, speed, bounds.velocity)
+            units = self._limits[place]
+            position[place] = min(max(round(position_rad * 1e6), units.min_urad), units.max_urad)
             velocity[place] = round(velocity_rad_s * 1e3)
         time_us = self._link.clock.board_us(knot.time_s)
         positions = (position[0], position[1], position[2], position[3])
@@ -206,11 +213,9 @@ class Head:
     def _tell_refusals(self) -> None:
         """A board that moves took later knots; one that stands would refuse for ever a plan that left it."""
         telemetry = self._telemetry
-        if telemetry is None or telemetry.refused == self._refused:
+        if not self._is_refusing or telemetry is None or telemetry.state in (State.MOVING, State.STOPPING):
             return
-        if telemetry.state in (State.MOVING, State.STOPPING):
-            return
-        self._refused = telemetry.refused
+        self._is_refusing = False
         self._previous = None
         raise Refused(
             f"head: the board refused knots ({telemetry.last_reason.name.lower()}) and stands; "
@@ -235,7 +240,7 @@ class Head:
         if telemetry.state is not State.STOPPED:
             await self._configure()
             telemetry = await self._settle(0)
-        self._refused = telemetry.refused
+        self._is_refusing = False
         self._is_ready = True
         return telemetry
 
@@ -299,6 +304,11 @@ class Head:
             raise ProtocolError(
                 f"{self._link.name}: the board reports {exc}; flash its firmware again"
             ) from exc
+        before = self._telemetry
+        if before is not None and message.accepted != before.accepted:
+            self._is_refusing = False
+        elif before is not None and message.refused != before.refused:
+            self._is_refusing = True
         self._telemetry = Telemetry(
             time_s=self._link.clock.loop_s(message.time_us),
             position_rad=tuple(urad * 1e-6 for urad in message.position_urad[: len(self._joints)]),
@@ -311,6 +321,17 @@ class Head:
             underruns=message.underruns,
         )
         self._news.set()
+
+
+def _bounds_of(joint: Joint) -> _Bounds:
+    return _Bounds(
+        position=f"{joint.name} in rad",
+        velocity=f"{joint.name} in rad/s",
+        # The margin is for rounding in the planner; the wire's whole numbers are exact again.
+        low_rad=joint.min_rad - POSITION_ROUNDING_RAD,
+        high_rad=joint.max_rad + POSITION_ROUNDING_RAD,
+        velocity_rad_s=joint.max_velocity_rad_s * VELOCITY_MARGIN,
+    )
 
 
 def _limits_of(place: int, joint: Joint) -> messages.Limits:

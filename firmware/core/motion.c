@@ -11,6 +11,7 @@
 #define PARK_VELOCITY_NRAD_S 300000000LL /* 0.3 rad/s: slow enough to step back from */
 #define PARK_ACCELERATION_MRAD_S2 1000
 #define TICK_US 1000
+#define HULL_MARGIN_NRAD 100000 /* 0.1 mrad; at 1000 rad/s3 and 10 ms, 0.025 are needed */
 #define UNIT_BITS 20 /* the way through a segment, as a fraction of 2^20 */
 
 /* Position over one segment, nrad: start + s (a + s (c2 + s c3)), s from 0 to 1. */
@@ -43,9 +44,9 @@ static cubic_t cubic_between(const knot_t *from, const knot_t *to, uint8_t j)
 
 static bool is_position_kept(const cubic_t *cubic, const joint_t *joint)
 {
-    /* The curve lies within the hull of its Bezier points. The margin is what rounding a velocity to 1 mrad/s
-     * can move them; the tick never leaves the limits themselves. */
-    int64_t margin = 2000 + cubic->length_us / 6;
+    /* The curve lies within the hull of its Bezier points. The margin is for plans that come to rest at a limit
+     * within a segment, and for rounding to 1 mrad/s; the tick never leaves the limits themselves. */
+    int64_t margin = HULL_MARGIN_NRAD + cubic->length_us / 6;
     int64_t low = (int64_t)joint->min_urad * 1000 - margin;
     int64_t high = (int64_t)joint->max_urad * 1000 + margin;
     int64_t near_start = cubic->start + cubic->a / 3;

@@ -1,8 +1,10 @@
 """The firmware core by itself: limits swept across their edges, delivery, stop, silence, the clock's wrap."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
+import ruckig
 
 from drivers import messages, wire
 from drivers.messages import Reason, State
@@ -311,6 +313,26 @@ def test_silence_stops_then_parks_then_detaches(bench: Bench) -> None:
     assert bench.run(0.02).last_reason == Reason.STATE
     steps = [abs(b - a) for (_, a), (_, b) in zip(bench.pulses, bench.pulses[1:], strict=False) if a and b]
     assert max(steps) <= 2.0 * 0.02 * 637 + 1
+
+
+def test_a_plan_at_its_limits_is_never_refused() -> None:
+    """Jerk-limited motion between the very ends, as the planner makes it, rounded to the wire's units."""
+    dice = random.Random(11)
+    plan, joint = ruckig.InputParameter(1), ruckig.OutputParameter(1)
+    plan.current_position, plan.target_position = [0.1], [0.1]
+    plan.max_velocity, plan.max_acceleration, plan.max_jerk = [2.0 / 1.05], [10.0 / 1.25], [200.0]
+    planner = ruckig.Ruckig(1, 0.01)
+    bench = Bench(WRAPPING_US).enable()
+    for _ in range(6000):
+        if dice.random() < 0.03:
+            plan.target_position = [dice.choice((-0.5, 0.7, dice.uniform(-0.5, 0.7)))]
+        planner.update(plan, joint)
+        joint.pass_to_input(plan)
+        bench.point(40_000, round(joint.new_position[0] * 1e6), round(joint.new_velocity[0] * 1e3))
+        bench.now_us += 10_000
+        bench.core.advance(bench.now_us)
+    status = bench.run(0.02)
+    assert (status.accepted, status.refused, status.underruns) == (6000, 0, 0)
 
 
 def test_noise_is_counted() -> None:
