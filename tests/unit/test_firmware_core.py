@@ -215,17 +215,17 @@ def test_it_moves_to_a_knot_and_holds(bench: Bench) -> None:
 
 def test_a_lost_frame_costs_nothing() -> None:
     whole, holed = Bench().enable(), Bench().enable()
-    knots = [(20_000, 100_200, 40), (30_000, 100_900, 100), (40_000, 102_200, 160)]
+    knots = [(20_000, 100_200, 40), (30_000, 100_940, 105), (40_000, 102_200, 160)]
     for lost, bench in ((None, whole), (1, holed)):
         before = None
         for number, knot in enumerate(knots):
             if number != lost:
                 bench.point(*knot, before=before)
             before = knot
-        for _ in range(4):
-            bench.run(0.02)
+    # The middle knot, to the µrad, although its own frame never came; then all the rest.
+    assert whole.run(0.03).position_urad[0] == holed.run(0.03).position_urad[0] == 100_940
+    assert whole.run(0.07).position_urad == holed.run(0.07).position_urad
     assert whole.pulses == holed.pulses
-    assert whole.run(0.02).position_urad == holed.run(0.02).position_urad
 
 
 def test_a_repetition_is_answered_but_not_run_again() -> None:
@@ -271,7 +271,10 @@ def test_stop_freezes_at_once_and_only_its_token_releases(bench: Bench) -> None:
     bench.say(messages.Stop(token=0xABCE))
     assert bench.ask(messages.Release(token=0xABCD)) is Reason.TOKEN
     assert bench.ask(messages.Release(token=0xABCE)) is Reason.NONE
-    assert bench.run(0.02).state == State.HOLDING
+    status = bench.run(0.02)
+    assert status.state == State.HOLDING
+    bench.point(100_000, status.position_urad[0], 0)  # nothing of the old motion is left
+    assert bench.run(0.2).position_urad == status.position_urad
     assert bench.core.pulse_us(0) == pulse
 
 
