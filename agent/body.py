@@ -21,15 +21,17 @@ Point = tuple[float, float, float]
 
 
 def pixel_to_point(lens: Lens, camera_pose: Matrix, x_px: float, y_px: float, distance_m: float) -> Point:
-    """The point that a pixel shows at a distance from the lens, in the frame of `camera_pose`."""
-    ray = np.array([1.0, (lens.width_px / 2 - x_px) / lens.focal_px, (lens.height_px / 2 - y_px) / lens.focal_px])
+    """The point that a pixel shows at a distance from the lens, in `camera_pose`'s outer frame."""
+    ray = np.array(
+        [1.0, (lens.width_px / 2 - x_px) / lens.focal_px, (lens.height_px / 2 - y_px) / lens.focal_px]
+    )
     ray *= distance_m / float(np.linalg.norm(ray))
     x, y, z = camera_pose[:3, :3] @ ray + camera_pose[:3, 3]
     return float(x), float(y), float(z)
 
 
 def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
-    """Joint angles that bring a point to the middle of the picture, with the arm at `lift_rad`, inside the limits."""
+    """Joint angles, inside the limits, that bring a point to the middle of the picture; lift is given."""
     angles = list(body.rest_rad)
     yaw, lift, tilt = body.index("yaw"), body.index("lift"), body.index("tilt")
     angles[lift] = lift_rad
@@ -45,7 +47,7 @@ def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
 
 
 def acceleration_caps(body: Body, angles_rad: tuple[float, ...]) -> tuple[float, ...]:
-    """Acceleration allowed for each joint, in rad/s², so that the foot stays down with a margin of TIP_SAFETY.
+    """Acceleration allowed for each joint in rad/s²: the foot stays down with a margin of TIP_SAFETY.
 
     From the balance of moments about the foot's edge: a = g·[m·(r − x) + m_b·r] / (m·h), for a head of mass m
     at height h and horizontal offset x on a foot of radius r and mass m_b. A joint with lever l may turn at a/l.

@@ -87,12 +87,21 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: {exc}") from exc
+    return check(config, str(path))
+
+
+def check(config: Config, where: str) -> Config:
+    """The same configuration if it keeps every bound, else ConfigError. Structs made in code are not checked."""
+    try:
+        msgspec.convert(msgspec.to_builtins(config), type=Config)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc
     if config.mqtt.url is not None:
-        check_broker_url(config.mqtt.url, str(path))
+        _check_broker_url(config.mqtt.url, where)
     return config
 
 
-def check_broker_url(url: str, where: str) -> None:
+def _check_broker_url(url: str, where: str) -> None:
     """Raise ConfigError unless this is an mqtt:// or mqtts:// address with a host."""
     try:
         parts = urlsplit(url)

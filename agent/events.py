@@ -4,12 +4,16 @@
 """
 
 import asyncio
+import functools
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from drivers.camera import Frame
 
 T = TypeVar("T")
 
@@ -21,7 +25,8 @@ class Latest(Generic[T]):
         self._value: T | None = None
         self._time_s = 0.0
         self._count = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
+        self._listen: Callable[[T, float], None] | None = None
 
     @property
     def count(self) -> int:
@@ -41,18 +46,24 @@ class Latest(Generic[T]):
             return None
         return self._value
 
-    async def put(self, value: T, time_s: float | None = None) -> None:
+    def put(self, value: T, time_s: float | None = None) -> None:
         """Replace the value. `time_s` is when it was measured; now, if not given."""
         self._value = value
         self._time_s = asyncio.get_running_loop().time() if time_s is None else time_s
         self._count += 1
-        async with self._changed:
-            self._changed.notify_all()
+        if self._listen is not None:
+            self._listen(value, self._time_s)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def tap(self, listen: Callable[[T, float], None]) -> None:
+        """Have every value shown to the recorder as well, with its time."""
+        self._listen = listen
 
     async def after(self, count: int) -> T:
         """Wait until more than `count` values were put, then return the newest."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._count > count)
+        while self._count <= count:
+            await self._changed.wait()
         assert self._value is not None
         return self._value
 
@@ -84,6 +95,10 @@ class Inbox(Generic[T]):
             self._ready.clear()
             await self._ready.wait()
         return self._items.popleft()
+
+    def take(self) -> T | None:
+        """The oldest item if there is one."""
+        return self._items.popleft() if self._items else None
 
     def clear(self) -> None:
         """Throw away what waits; used by stop."""
@@ -166,7 +181,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom the robot holds on to and why. `face` is the place in the sight's faces, None if not in view or in doubt."""
+    """Whom the robot holds on to and why. `face` is a place in the sight's faces; None: not in view, or in doubt."""
 
     phase: Literal["idle", "enrol", "locked", "ambiguous", "lost"]
     face: int | None
@@ -187,3 +202,95 @@ class Gesture(msgspec.Struct, frozen=True, kw_only=True):
     time_s: float
     kind: Literal["yes", "no", "tilt"]
     confidence: float
+
+
+class Aim(msgspec.Struct, frozen=True, kw_only=True):
+    """A point to look at, in the base frame, and the time of the frame that showed it."""
+
+    time_s: float
+    point_m: tuple[float, float, float]
+
+
+class SetPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What went to the board: where the joints shall be at a time."""
+
+    time_s: float
+    position_rad: tuple[float, ...]
+    velocity_rad_s: tuple[float, ...]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the machine is. `link` and `camera` are sentences: "simulated arm, true firmware", "no picture …"."""
+
+    link: str
+    is_link_up: bool
+    camera: str
+    is_camera_up: bool
+    is_stopped: bool = False
+    stopped_by: str = ""
+    frames_hz: float = 0.0
+    tick_late_s: float = 0.0
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table of channels."""
+
+    name: str
+    max_age_s: float | None  # older is as good as none
+    is_recorded: bool
+
+
+CHANNELS = (
+    Channel(name="frames", max_age_s=0.5, is_recorded=False),
+    Channel(name="sight", max_age_s=0.5, is_recorded=True),
+    Channel(name="lock", max_age_s=0.5, is_recorded=True),
+    Channel(name="aim", max_age_s=0.6, is_recorded=True),
+    Channel(name="call_frames", max_age_s=0.5, is_recorded=False),
+    Channel(name="call_sight", max_age_s=0.5, is_recorded=True),
+    Channel(name="nod", max_age_s=0.3, is_recorded=True),
+    Channel(name="gesture", max_age_s=None, is_recorded=True),
+    Channel(name="set_point", max_age_s=None, is_recorded=True),
+    Channel(name="doing", max_age_s=None, is_recorded=True),
+    Channel(name="planner", max_age_s=None, is_recorded=True),
+    Channel(name="health", max_age_s=None, is_recorded=True),
+    Channel(name="reply", max_age_s=None, is_recorded=True),
+)
+
+
+class Bus:
+    """One `Latest` for each row of CHANNELS, and the inbox of orders. A tap sees every recorded value."""
+
+    def __init__(self) -> None:
+        self.frames: Latest[Frame] = Latest()
+        self.sight: Latest[Sight] = Latest()
+        self.lock: Latest[Lock] = Latest()
+        self.aim: Latest[Aim] = Latest()
+        self.call_frames: Latest[Frame] = Latest()
+        self.call_sight: Latest[Sight] = Latest()
+        self.nod: Latest[NodSignal] = Latest()
+        self.gesture: Latest[Gesture] = Latest()
+        self.set_point: Latest[SetPoint] = Latest()
+        self.doing: Latest[Doing] = Latest()
+        self.planner: Latest[PlannerStatus] = Latest()
+        self.health: Latest[Health] = Latest()
+        self.reply: Latest[Reply] = Latest()
+        self.orders: Inbox[Order] = Inbox(8, drop="newest")
+        self._reply_inboxes: list[Inbox[Reply]] = []
+
+    def replies(self) -> Inbox[Reply]:
+        """An inbox of one's own for every reply from now on."""
+        inbox: Inbox[Reply] = Inbox(100, drop="oldest")
+        self._reply_inboxes.append(inbox)
+        return inbox
+
+    def tell(self, reply: Reply) -> None:
+        """Say something to everybody who listens."""
+        self.reply.put(reply)
+        for inbox in self._reply_inboxes:
+            inbox.put(reply)
+
+    def tap(self, listen: Callable[[str, object, float], None]) -> None:
+        """Call `listen(channel, value, time_s)` for every value that is recorded."""
+        for channel in CHANNELS:
+            if channel.is_recorded:
+                getattr(self, channel.name).tap(functools.partial(listen, channel.name))

@@ -114,7 +114,9 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> tu
     if not intent.hold and not intent.rest:
         _add_mimic(offset, intent.mimic, body)
         _add_act(offset, act, body)
-        offset[body.index("lift")] += IDLE_RAD[intent.idle] * math.sin(2 * math.pi * state.age_s / IDLE_PERIOD_S)
+        offset[body.index("lift")] += IDLE_RAD[intent.idle] * math.sin(
+            2 * math.pi * state.age_s / IDLE_PERIOD_S
+        )
     target, velocity = [], []
     before = state.offset_rad or tuple(offset)
     for place, joint in enumerate(body.joint):

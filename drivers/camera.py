@@ -2,9 +2,9 @@
 
 import asyncio
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -84,8 +84,6 @@ class OpenCvCamera:
 
     async def __aenter__(self) -> "OpenCvCamera":
         """Open it. Raises DeviceError when it is missing, busy or no film."""
-        if self._is_film and not Path(self._source).is_file():
-            raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="camera")
         try:
             first = await self._call(self._open, OPEN_TIMEOUT_S)
@@ -126,17 +124,25 @@ class OpenCvCamera:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except TimeoutError as exc:
             raise DeviceError(
-                f"camera {self._source}: no picture for {timeout_s:g} s; check its cable or choose another with --camera"
+                f"camera {self._source}: no picture for {timeout_s:g} s; "
+                "check its cable or choose another with --camera"
             ) from exc
 
     def _open(self) -> Image:
-        cv2.setLogLevel(0)  # OpenCV's own lines name its source files; ours say what to do
+        if self._is_film and not os.path.isfile(self._source):
+            raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
         capture = (
-            cv2.VideoCapture(int(self._source), cv2.CAP_V4L2) if self._is_usb else cv2.VideoCapture(self._source)
+            cv2.VideoCapture(int(self._source), cv2.CAP_V4L2)
+            if self._is_usb
+            else cv2.VideoCapture(self._source)
         )
         if not capture.isOpened():
             what = "is no film that OpenCV can read" if self._is_film else "is missing or busy"
-            hint = "give another with --camera" if self._is_film else "see `ls /dev/video*`, or close what uses it"
+            hint = (
+                "give another with --camera"
+                if self._is_film
+                else "see `ls /dev/video*`, or close what uses it"
+            )
             raise DeviceError(f"camera {self._source} {what}; {hint}")
         self._capture = capture
         if self._is_usb:
@@ -158,7 +164,9 @@ class OpenCvCamera:
             capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
             ok, image = capture.read()
         if not ok or image is None:
-            raise DeviceError(f"camera {self._source}: no picture; check its cable or choose another with --camera")
+            raise DeviceError(
+                f"camera {self._source}: no picture; check its cable or choose another with --camera"
+            )
         return np.asarray(image, dtype=np.uint8)
 
     def _close(self) -> None:

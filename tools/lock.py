@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/lock.py
 
-requirements.lock is what the robot needs; requirements-model.lock and requirements-dev.lock hold only what the
-language model and the tests need beside it.
+requirements.lock is what the robot needs; requirements-model.lock and requirements-dev.lock hold only what
+the language model and the tests need beside it.
 """
 
 import os
@@ -25,7 +25,17 @@ def compile_lock(out: Path, *arguments: str) -> None:
     """Resolve pyproject.toml with pip-compile, on the public index alone."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     environment |= {"PIP_CONFIG_FILE": os.devnull}
-    command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *arguments, "-o", str(out), "pyproject.toml"]
+    command = [
+        sys.executable,
+        "-m",
+        "piptools",
+        "compile",
+        *OPTIONS,
+        *arguments,
+        "-o",
+        str(out),
+        "pyproject.toml",
+    ]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 

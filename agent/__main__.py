@@ -1,0 +1,260 @@
+"""The command line: words in, exit codes out (0 fine, 1 it went wrong, 2 the command or a file is wrong)."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent import config as configs
+from agent import doctor, local
+from agent.config import Config
+from drivers.errors import ConfigError, RobotError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for chatty in ("amqtt", "transitions", "aiohttp", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except ConfigError as exc:
+        print(f"nod: {exc}", file=sys.stderr)
+        return 2
+    except RobotError as exc:
+        print(f"nod: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nod", description="The runtime of a home robot that looks at you.")
+    words = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _word(
+        words, "run", _run, "run the robot; simulated wherever no device is named", "nod run --camera 0"
+    )
+    _add_robot_options(run)
+    run.add_argument("--headless", action="store_true", help="without the page")
+    run.add_argument("--json", action="store_true", help="print the address as JSON")
+
+    say = _word(words, "say", _say, "give the running robot an order", 'nod say "nod twice"')
+    say.add_argument("text", nargs="+", help="the order")
+    say.add_argument("--json", action="store_true", help="print the replies as JSON")
+    say.add_argument("--name", default="nod", help="which robot, if several run")
+
+    for name, text in (("stop", "emergency stop"), ("release", "let go of the emergency stop")):
+        word = _word(words, name, _stop_or_release, f"{text} of the running robot", f"nod {name}")
+        word.add_argument("--name", default="nod", help="which robot, if several run")
+        word.set_defaults(path=name)
+
+    sim = _word(words, "sim", _sim, "play a scenario in virtual time", "nod sim living-room --seed 7")
+    sim.add_argument("scenario", nargs="?", help="its name, or a TOML file")
+    sim.add_argument("--list", action="store_true", help="the scenarios that ship")
+    sim.add_argument("--seed", type=int, default=1)
+    sim.add_argument("--seconds", type=float, help="end it earlier")
+    sim.add_argument("--record", type=Path, metavar="FILE", help="write every message to an MCAP file")
+    sim.add_argument("--no-model", action="store_true", help="without the language model")
+    sim.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+    bench = _word(words, "bench", _bench, "measure", "nod bench gaze --json")
+    bench.add_argument("name", nargs="?", help="which benchmark")
+    bench.add_argument("--list", action="store_true", help="all benchmarks")
+    bench.add_argument("--quick", action="store_true", help="within a minute")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+
+    check = _word(words, "doctor", _doctor, "what works, and what to do about what doesn't", "nod doctor")
+    check.add_argument("--config", type=Path, metavar="FILE")
+    check.add_argument("--json", action="store_true")
+    return parser
+
+
+def _word(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    word = words.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"Example: {example}"
+    )
+    word.set_defaults(command=command)
+    return word
+
+
+def _add_robot_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of nod.toml")
+    parser.add_argument("--name", help="of this robot, if several run")
+    parser.add_argument("--camera", metavar="0|FILE|URL", help="a camera's number, a film or a stream")
+    parser.add_argument("--port", metavar="DEVICE", help="the arm's serial port, such as /dev/ttyUSB0")
+    parser.add_argument("--body", metavar="FILE", help="a body file")
+    parser.add_argument("--call", metavar="FILE", help="a film of a caller to nod with")
+    parser.add_argument("--scenario", default="living-room", help="what the simulated room plays")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page-port", type=int, metavar="PORT")
+    parser.add_argument("--no-model", action="store_true", help="without the language model")
+    parser.add_argument("--no-mqtt", action="store_true", help="without MQTT")
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """nod.toml with what the command line says on top of it. Raises ConfigError."""
+    config = configs.load(options.config)
+    replace = msgspec.structs.replace
+    if options.camera is not None:
+        config = replace(config, camera=replace(config.camera, source=options.camera))
+    if options.port is not None or options.body is not None:
+        head = replace(
+            config.head, port=options.port or config.head.port, body=options.body or config.head.body
+        )
+        config = replace(config, head=head)
+    if options.page_port is not None:
+        config = replace(config, page=replace(config.page, port=options.page_port))
+    if options.no_model:
+        config = replace(config, model=replace(config.model, enabled=False))
+    if options.no_mqtt:
+        config = replace(config, mqtt=replace(config.mqtt, enabled=False))
+    if options.name is not None:
+        config = replace(config, name=options.name)
+    return configs.check(config, "command line")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from agent import app  # not at the top: `nod say` must not wait for vision's libraries
+
+    config = _config(options)
+    run_options = app.Options(
+        scenario=options.scenario, seed=options.seed, call=options.call, has_page=not options.headless
+    )
+    sys.setswitchinterval(app.SWITCH_INTERVAL_S)
+
+    async def robot() -> None:
+        async with app.devices(config, run_options, is_virtual=False) as parts:
+            running = app.App(config, run_options, parts)
+            with contextlib.ExitStack() as stack:
+
+                def ready(_: app.App) -> None:
+                    gc.freeze()  # what exists now stays; later collections need not walk it
+                    url = running.remote.url if running.remote is not None else None
+                    stack.enter_context(local.announce(config.name, url))
+                    _greet(url, as_json=options.json)
+
+                with local.alone(config.name):
+                    await running.run(ready)
+
+    return _until_interrupted(robot)
+
+
+def _until_interrupted(robot: Callable[[], Coroutine[object, object, None]]) -> int:
+    """Run until Ctrl-C or SIGTERM; device and configuration errors come out of the group as themselves."""
+
+    async def guarded() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await robot()
+
+    try:
+        asyncio.run(guarded())
+    except asyncio.CancelledError:
+        return 0
+    except BaseExceptionGroup as group:
+        expected, bugs = group.split(RobotError)
+        if bugs is not None or expected is None:
+            raise
+        raise _first(expected) from None
+    return 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _greet(url: str | None, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"url": url}), flush=True)
+        return
+    if url is None:
+        print('nod runs without a page; try `nod say "nod twice"`', flush=True)
+        return
+    import segno
+
+    print(f"\n  {url}\n", flush=True)
+    segno.make(url, error="l").terminal(out=sys.stdout, compact=True)
+    print("  Open it in a browser on this machine. Ctrl-C ends the robot.\n", flush=True)
+
+
+def _say(options: argparse.Namespace) -> int:
+    replies = local.say(options.name, " ".join(options.text))
+    if options.json:
+        print(msgspec.json.encode(replies).decode())
+    else:
+        for reply in replies:
+            print(reply.text)
+    return 1 if any(reply.kind == "error" for reply in replies) else 0
+
+
+def _stop_or_release(options: argparse.Namespace) -> int:
+    print(local.post(options.name, options.path))
+    return 0
+
+
+def _sim(options: argparse.Namespace) -> int:
+    from agent import app
+
+    if options.list or options.scenario is None:
+        for name, about in app.scenarios():
+            print(f"{name:20} {about}")
+        return 0
+    config = Config(model=configs.ModelConfig(enabled=not options.no_model))
+    run_options = app.Options(scenario=options.scenario, seed=options.seed)
+    verdict = app.simulate(config, run_options, options.seconds, options.record)
+    if options.json:
+        print(msgspec.json.encode(verdict).decode())
+    else:
+        print(
+            f"{verdict.scenario}, seed {verdict.seed}: {verdict.simulated_s:g} s in {verdict.wall_s:.1f} s, "
+            f"{verdict.frames} frames, held on to {', '.join(verdict.locked_onto) or 'nobody'} "
+            f"in {verdict.lock_share:.0%} of them"
+        )
+        for failure in verdict.failures:
+            print(f"  failed: {failure}")
+    return 1 if verdict.failures else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from agent import bench
+
+    if options.list or options.name is None:
+        for name, about in bench.names():
+            print(f"{name:10} {about}")
+        return 0
+    report = bench.run(options.name, quick=options.quick)
+    print(msgspec.json.encode(report).decode() if options.json else bench.table(report))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    findings = doctor.examine(configs.load(options.config))
+    if options.json:
+        print(msgspec.json.encode(findings).decode())
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.is_well else 'BAD '} {finding.what}: {finding.says}")
+    return 0 if all(finding.is_well for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,364 @@
+"""The composition root: which device is real and which is simulated, and the table of tasks.
+
+Nothing else sees agent, drivers and sim together.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from agent import prepare, weights
+from agent.arm import Arm
+from agent.config import Config
+from agent.events import Bus, Latest, Order, PlannerStatus
+from agent.eyes import Eye, Watcher, watch_caller
+from agent.figures import Figures
+from agent.home import Home, address, serve_broker
+from agent.planner import Planner, PlanReport
+from agent.record import Recorder
+from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
+from agent.robot import Robot
+from agent.status import Status
+from drivers import body as bodies
+from drivers.body import Body
+from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, OpenCvCamera
+from drivers.errors import ConfigError, RobotError
+from drivers.link import ByteStream, SerialStream
+from sim import clock
+from sim.board import Board, LockstepBoard, ProcessBoard
+from sim.people import NAMES
+from sim.scenario import Scenario
+from sim.scenario import load as load_scenario
+from sim.scenario import names as scenario_names
+from sim.stage import Stage
+from sim.verdict import Judge, Verdict
+
+SWITCH_INTERVAL_S = 0.0005  # how long a thread may hold the interpreter while the motion tick waits for it
+
+log = logging.getLogger(__name__)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line adds to nod.toml."""
+
+    scenario: str = "living-room"
+    seed: int = 1
+    call: str | None = None  # a film of a caller; none: the scenario's
+    has_page: bool = True
+
+
+class Devices(msgspec.Struct, kw_only=True):
+    """What the robot is made of in this run. What is simulated says so."""
+
+    body: Body
+    camera: Camera
+    camera_says: str
+    call_camera: Camera | None
+    connect: Callable[[], Awaitable[ByteStream]]
+    board_says: str
+    stage: Stage | None
+    scene: Scene
+
+    def people(self, now_s: float) -> tuple[Standing, ...]:
+        """Everybody in the simulated room."""
+        if self.stage is None:
+            return ()
+        return tuple(
+            Standing(
+                name=actor.name,
+                x_m=actor.position_m[0],
+                y_m=actor.position_m[1],
+                z_m=actor.position_m[2],
+                yaw_rad=actor.yaw_rad,
+            )
+            for actor in self.stage.actors(now_s)
+        )
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table of tasks. One that may fail is said and the robot goes on without it."""
+
+    name: str
+    work: Coroutine[Any, Any, None]
+    may_fail: bool = False
+
+
+@contextlib.asynccontextmanager
+async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIterator[Devices]:
+    """Choose each device: the real one if it is configured, else its stand-in.
+
+    Raises ConfigError or DeviceError when what was asked for cannot be had.
+    """
+    body = bodies.load(Path(config.head.body) if config.head.body else bodies.DEFAULT_BODY)
+    port, source = config.head.port, config.camera.source
+    if port is not None and source is None:
+        raise ConfigError("a real arm needs a real camera: add --camera 0 (see `ls /dev/video*`)")
+    async with contextlib.AsyncExitStack() as stack:
+        stage: Stage | None = None
+        board: LockstepBoard | ProcessBoard | None = None
+        if port is None:
+            if is_virtual:
+                board = LockstepBoard(len(body.joint))
+            else:
+                board = await stack.enter_async_context(ProcessBoard(len(body.joint)))
+            stage = Stage(load_scenario(options.scenario, NAMES), body, board, options.seed)
+        yield Devices(
+            body=body,
+            camera=_camera(config, stage),
+            camera_says="simulated room" if source is None else f"camera {source}",
+            call_camera=_call_camera(options, stage if source is None else None),
+            connect=_connection(port, board),
+            board_says="simulated arm, true firmware" if port is None else f"board on {port}",
+            stage=stage,
+            scene=_scene(body, stage, is_body_simulated=port is None, is_camera_simulated=source is None),
+        )
+
+
+def _camera(config: Config, stage: Stage | None) -> Camera:
+    source = config.camera.source
+    if source is None:
+        assert stage is not None
+        return stage.camera()
+    return OpenCvCamera(source, config.camera.field_of_view_rad or DEFAULT_FIELD_OF_VIEW_RAD)
+
+
+def _call_camera(options: Options, stage: Stage | None) -> Camera | None:
+    if options.call is not None:
+        return OpenCvCamera(options.call)
+    return stage.call_camera() if stage is not None else None
+
+
+def _connection(port: str | None, board: Board | None) -> Callable[[], Awaitable[ByteStream]]:
+    async def connect() -> ByteStream:
+        if isinstance(board, LockstepBoard):
+            board.plug()
+            return board
+        name = board.port if isinstance(board, ProcessBoard) else port
+        assert name is not None
+        return SerialStream(name)
+
+    return connect
+
+
+def _scene(body: Body, stage: Stage | None, *, is_body_simulated: bool, is_camera_simulated: bool) -> Scene:
+    scene = msgspec.structs.replace(
+        scene_of(body), is_body_simulated=is_body_simulated, is_camera_simulated=is_camera_simulated
+    )
+    if stage is None or not is_camera_simulated:
+        return scene
+    blocks = tuple(
+        Block(centre_m=block.centre_m, size_m=block.size_m, yaw_rad=block.yaw_rad, rgb=block.colour)
+        for block in stage.room.boxes
+    )
+    stand = stage.scenario.robot
+    return msgspec.structs.replace(scene, blocks=blocks, base_m=stand.position_m, base_yaw_rad=stand.yaw_rad)
+
+
+class App:
+    """One robot, put together."""
+
+    def __init__(self, config: Config, options: Options, parts: Devices, *, is_virtual: bool = False) -> None:
+        self.bus = Bus()
+        self.figures = Figures()
+        self.devices = parts
+        self.arm = Arm(parts.body, self.bus, self.figures, config.motion.idle, parts.board_says)
+        self.eye = Eye("camera", parts.camera, self.bus.frames, parts.camera_says, config.camera.latency_s)
+        self.watcher = Watcher(parts.body, self.bus, self.arm.pose_history, self.figures)
+        self.planner = Planner()
+        self.reports: Latest[PlanReport] = Latest()
+        self.remote: Remote | None = None
+        self.home: Home | None = None
+        self._config = config
+        self._options = options
+        self._is_virtual = is_virtual
+        self._order_ids = itertools.count(1)
+
+    def order(self, text: str, source: Literal["mqtt", "sim"]) -> Order:
+        """A sentence that came another way than by the page, with an id and the present time."""
+        now_s = asyncio.get_running_loop().time()
+        order = Order(id=f"{source}-{next(self._order_ids)}", text=text, source=source, time_s=now_s)
+        if self.remote is not None:
+            self.remote.heard(order)
+        return order
+
+    async def run(self, ready: Callable[["App"], None] | None = None) -> None:
+        """Run until cancelled. `ready` is called once everything that listens does.
+
+        Raises DeviceError when the page's port cannot be had; device failures later are reported, not raised.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            thread = stack.enter_context(_thread("vision"))
+            call_thread = stack.enter_context(_thread("call-vision"))
+            if self._options.has_page and not self._is_virtual:
+                self.remote = Remote(self._sources(), self._config.page.port)
+                await stack.enter_async_context(self.remote)
+            async with asyncio.TaskGroup() as group:
+                for task in self._tasks(thread, call_thread):
+                    group.create_task(_guarded(task) if task.may_fail else task.work, name=task.name)
+                if ready is not None:
+                    ready(self)
+
+    def _tasks(self, thread: ThreadPoolExecutor, call_thread: ThreadPoolExecutor) -> list[Task]:
+        """The table of tasks: what runs in this robot."""
+        parts, config = self.devices, self._config
+        status = Status(self.bus, self.arm, self.watcher, self.eye, self.figures)
+        tasks = [
+            Task(name="head", work=self.arm.serve(parts.connect)),
+            Task(name="motion", work=self.arm.move()),
+            Task(name="camera", work=self.eye.film()),
+            Task(name="gaze", work=self.watcher.watch(self.eye, thread)),
+            Task(name="orders", work=self._obey()),
+            Task(name="status", work=status.report()),
+        ]
+        if parts.stage is not None:
+            tasks.append(Task(name="stage", work=parts.stage.run()))
+        if parts.call_camera is not None:
+            caller = Eye("call", parts.call_camera, self.bus.call_frames, "call")
+            tasks.append(Task(name="call", work=caller.film()))
+            tasks.append(Task(name="nod", work=watch_caller(caller, self.bus, call_thread)))
+        if config.model.enabled:
+            tasks.append(Task(name="model", work=self._keep_model(), may_fail=True))
+        if self.remote is not None:
+            tasks.append(Task(name="page", work=self.remote.serve()))
+            tasks.append(Task(name="replies", work=self._show_replies(self.remote)))
+        if config.mqtt.enabled and not self._is_virtual:
+            broker = address(config.mqtt)
+            self.home = Home(config.name, broker, self.bus, lambda text: self.order(text, "mqtt"))
+            if config.mqtt.url is None:
+                tasks.append(Task(name="broker", work=serve_broker(broker.port), may_fail=True))
+            tasks.append(Task(name="mqtt", work=self.home.serve()))
+        return tasks
+
+    async def _obey(self) -> None:
+        """Hand each order to the planner, which does one at a time; a stop is never behind another order."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                order = await self.bus.orders.get()
+                group.create_task(self._carry_out(order), name=f"order {order.id}")
+
+    async def _carry_out(self, order: Order) -> None:
+        robot = Robot(self.bus, self.arm, self.watcher, order)
+        self.reports.put(await self.planner.run(order, robot, self.bus.tell))
+
+    async def _keep_model(self) -> None:
+        """Prepare the model's library if need be, then keep its process alive."""
+
+        def tell(status: PlannerStatus) -> None:
+            self.planner.set_status(status)
+            self.bus.planner.put(status)
+
+        config = self._config.model
+        try:
+            file = Path(config.file) if config.file else weights.path("smollm2")
+        except ConfigError as exc:
+            tell(PlannerStatus(state="failed", note=str(exc)))
+            return
+        if prepare.is_installed() or (not self._is_virtual and await prepare.prepare(tell)):
+            await self.planner.keep(file, tell)
+
+    async def _show_replies(self, remote: Remote) -> None:
+        replies = self.bus.replies()
+        while True:
+            remote.tell(await replies.get())
+
+    async def _release(self) -> None:
+        await self.arm.release()
+
+    def _sources(self) -> Sources:
+        loop = asyncio.get_running_loop()
+        bus = self.bus
+        return Sources(
+            frames=bus.frames,
+            sight=bus.sight,
+            lock=bus.lock,
+            call_frames=bus.call_frames,
+            call_sight=bus.call_sight,
+            doing=bus.doing,
+            planner=bus.planner,
+            health=bus.health,
+            pose=self.arm.pose,
+            people=lambda: self.devices.people(loop.time()),
+            scene=self.devices.scene,
+            orders=bus.orders,
+            stop=self.arm.emergency_stop,
+            release=self._release,
+        )
+
+
+async def _guarded(task: Task) -> None:
+    """Run a task that the robot can do without."""
+    try:
+        await task.work
+    except RobotError as exc:
+        log.error("%s", exc)
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+def scenarios() -> list[tuple[str, str]]:
+    """The scenarios that ship: name and what happens."""
+    return [(name, load_scenario(name, NAMES).about) for name in scenario_names()]
+
+
+def simulate(config: Config, options: Options, seconds: float | None, recording: Path | None) -> Verdict:
+    """Play a scenario to its end (or for `seconds`) in virtual time and judge it.
+
+    Raises ConfigError for a scenario or a recording file that cannot be used.
+    """
+    return clock.run(_rehearse(config, options, seconds, recording))
+
+
+async def _rehearse(
+    config: Config, options: Options, seconds: float | None, recording: Path | None
+) -> Verdict:
+    started_s = time.perf_counter()
+    async with devices(config, options, is_virtual=True) as parts:
+        stage = parts.stage
+        assert stage is not None  # nothing is real here
+        duration_s = stage.scenario.duration_s if seconds is None else seconds
+        app = App(config, options, parts, is_virtual=True)
+        judge = Judge(stage.scenario, options.seed)
+        with contextlib.ExitStack() as stack:
+            if recording is not None:
+                stack.enter_context(Recorder(recording)).listen(app.bus)
+            with contextlib.suppress(TimeoutError):  # the scenario's end
+                async with asyncio.timeout(duration_s), asyncio.TaskGroup() as group:
+                    group.create_task(app.run(), name="robot")
+                    group.create_task(_watch(app, stage, judge), name="judge")
+                    group.create_task(_give_orders(app, stage.scenario), name="orders")
+        return judge.verdict(duration_s, time.perf_counter() - started_s)
+
+
+async def _watch(app: App, stage: Stage, judge: Judge) -> None:
+    tilt = app.devices.body.index("tilt")
+    replies = app.bus.replies()
+    seen = 0
+    while True:
+        lock = await app.bus.lock.after(seen)
+        seen = app.bus.lock.count
+        time_s = app.bus.lock.time_s
+        sight = app.bus.sight.get()
+        person = None
+        if lock.face is not None and sight is not None:
+            box = sight.faces[lock.face].box
+            person = stage.person_at(time_s, box.x_px + box.width_px / 2, box.y_px + box.height_px / 2)
+        judge.see_lock(person)
+        judge.see_tilt(time_s, stage.angles_rad[tilt])
+        while (reply := replies.take()) is not None:
+            judge.hear(reply.text)
+
+
+async def _give_orders(app: App, scenario: Scenario) -> None:
+    for part in scenario.order:
+        await asyncio.sleep(part.at_s - asyncio.get_running_loop().time())
+        app.bus.orders.put(app.order(part.text, "sim"))

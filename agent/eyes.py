@@ -1,0 +1,171 @@
+"""The loops that see: cameras → frames → faces → whom to look at, and the caller's head → the nod signal.
+
+A camera that fails is said once and opened again; until then nothing new is seen, so nothing is chased.
+"""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from agent import gaze, nod
+from agent.body import PoseHistory, pixel_to_point
+from agent.events import Aim, Bus, Face, Latest, Lock, Sight
+from agent.figures import Figures
+from agent.vision import Vision
+from drivers.body import Body, forward
+from drivers.camera import Camera, Frame, Lens
+from drivers.errors import DeviceError
+
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to open a camera; five seconds is what a person waits
+ASSUMED_DISTANCE_M = 1.5  # of a face whose size says nothing yet
+FAR_M = 3.0  # where the point is put that stands for a direction
+DIRECTIONS_RAD = {"ahead": (0.0, 0.0), "up": (0.0, -0.4), "down": (0.0, 0.4), "away": (0.9, 0.1)}
+
+
+class Eye:
+    """One camera: opens it, keeps it open, and knows its lens and its state."""
+
+    def __init__(
+        self, name: str, camera: Camera, frames: Latest[Frame], description: str, latency_s: float = 0.0
+    ) -> None:
+        self.line = "opening"
+        self.is_open = False
+        self._name = name
+        self._description = description
+        self._camera = camera
+        self._frames = frames
+        self._latency_s = latency_s
+        self._log = logging.getLogger(f"{__name__}.{name}")
+
+    @property
+    def lens(self) -> Lens:
+        return self._camera.lens
+
+    async def film(self) -> None:
+        """Put frame after frame on the bus, for ever; each carries the time at which it was taken."""
+        tries = 0
+        while True:
+            try:
+                async with self._camera:
+                    while True:
+                        frame = await self._camera.read()
+                        if not self.is_open:
+                            self._log.info("%s: open", self._name)
+                            self.line, self.is_open, tries = self._description, True, 0
+                        taken_s = frame.time_s - self._latency_s
+                        self._frames.put(msgspec.structs.replace(frame, time_s=taken_s), taken_s)
+            except DeviceError as exc:
+                if self.line != str(exc):
+                    self._log.error("%s", exc)
+                self.line, self.is_open = str(exc), False
+            await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
+            tries += 1
+
+
+class Watcher:
+    """Holds on to one person before the robot's own camera."""
+
+    def __init__(self, body: Body, bus: Bus, pose: PoseHistory, figures: Figures) -> None:
+        self._body = body
+        self._bus = bus
+        self._pose = pose
+        self._figures = figures
+        self._state = gaze.GazeState()
+        self._command: gaze.Command | None = None
+        self._direction: str | None = None
+
+    def lock_on(self, command: gaze.Command) -> None:
+        """Hold on to somebody from the next frame on."""
+        self._command, self._direction = command, None
+
+    def turn_to(self, direction: str) -> None:
+        """Look in a direction (one of DIRECTIONS_RAD) instead of at somebody."""
+        self._direction = direction
+
+    @property
+    def direction(self) -> str | None:
+        return self._direction
+
+    async def watch(self, eye: Eye, thread: ThreadPoolExecutor) -> None:
+        """Each newest frame: faces, lock, and the point to look at by the pose at that frame's time."""
+        loop = asyncio.get_running_loop()
+        sights = _Sights(self._bus.frames, eye, thread)
+        while True:
+            frame, sight, dt_s = await sights.next(gaze.wanted(self._state))
+            command, self._command = self._command, None
+            self._state, lock = gaze.step(self._state, sight, command, dt_s)
+            self._bus.sight.put(sight, frame.time_s)
+            self._bus.lock.put(lock, frame.time_s)
+            self._figures.note("frame_to_sight_s", loop.time() - frame.time_s)
+            aim = self._aim(frame, sight, lock, eye.lens)
+            if aim is not None:
+                self._bus.aim.put(aim, frame.time_s)
+
+    def _aim(self, frame: Frame, sight: Sight, lock: Lock, lens: Lens) -> Aim | None:
+        if self._direction is not None:
+            yaw_rad, pitch_rad = DIRECTIONS_RAD[self._direction]
+            angles = list(self._body.rest_rad)
+            angles[self._body.index("yaw")] = yaw_rad
+            angles[self._body.index("tilt")] = pitch_rad
+            camera = forward(self._body, tuple(angles))[-1]
+            x, y, z = camera[:3, 3] + FAR_M * camera[:3, 0]
+            return Aim(time_s=frame.time_s, point_m=(float(x), float(y), float(z)))
+        if lock.face is None:
+            return None
+        face = sight.faces[lock.face]
+        then = self._pose.at(frame.time_s - self._body.servo_lag_s)
+        centre = _centre(face)
+        point = pixel_to_point(
+            lens, forward(self._body, then)[-1], *centre, face.distance_m or ASSUMED_DISTANCE_M
+        )
+        return Aim(time_s=frame.time_s, point_m=point)
+
+
+async def watch_caller(eye: Eye, bus: Bus, thread: ThreadPoolExecutor) -> None:
+    """The caller's film → their head → the nod signal and the gestures they make."""
+    state = nod.start()
+    sights = _Sights(bus.call_frames, eye, thread)
+    while True:
+        frame, sight, dt_s = await sights.next(frozenset())
+        nearest = max(sight.faces, key=lambda face: face.box.width_px, default=None)
+        state, signal, gestures = nod.step(state, nearest.pose if nearest else None, frame.time_s, dt_s)
+        bus.call_sight.put(sight, frame.time_s)
+        if signal is not None:
+            bus.nod.put(signal, frame.time_s)
+        for gesture in gestures:
+            bus.gesture.put(gesture, frame.time_s)
+
+
+class _Sights:
+    """Newest frame in, its sight out, through vision in a worker thread."""
+
+    def __init__(self, frames: Latest[Frame], eye: Eye, thread: ThreadPoolExecutor) -> None:
+        self._frames = frames
+        self._eye = eye
+        self._thread = thread
+        self._vision: Vision | None = None
+        self._lens: Lens | None = None
+        self._seen = 0
+        self._last_s: float | None = None
+
+    async def next(self, wanted: frozenset[int]) -> tuple[Frame, Sight, float]:
+        """The newest frame, what is in it, and the seconds since the one before."""
+        loop = asyncio.get_running_loop()
+        frame = await self._frames.after(self._seen)
+        self._seen = self._frames.count
+        if self._vision is None or self._lens != self._eye.lens:
+            self._lens = self._eye.lens
+            self._vision = await loop.run_in_executor(self._thread, Vision, self._lens)
+        vision = self._vision
+        sight = await loop.run_in_executor(
+            self._thread, lambda: vision.see(frame.image, frame.time_s, frame.index, wanted)
+        )
+        dt_s = 0.0 if self._last_s is None else max(frame.time_s - self._last_s, 0.0)
+        self._last_s = frame.time_s
+        return frame, sight, dt_s
+
+
+def _centre(face: Face) -> tuple[float, float]:
+    return face.box.x_px + face.box.width_px / 2, face.box.y_px + face.box.height_px / 2

@@ -1,0 +1,24 @@
+"""Measurements of the running robot, by name: for benchmarks and for the health line."""
+
+from collections import defaultdict, deque
+
+KEEP = 20_000  # of each kind; at 100 Hz the last 200 seconds
+
+
+class Figures:
+    """Newest last, bounded."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEEP))
+
+    def note(self, name: str, value: float) -> None:
+        """Add one measurement."""
+        self._values[name].append(value)
+
+    def get(self, name: str) -> list[float]:
+        """All that are kept, oldest first."""
+        return list(self._values[name])
+
+    def clear(self) -> None:
+        """Forget all; a benchmark's warm-up is over."""
+        self._values.clear()

@@ -1,0 +1,114 @@
+"""A whole stand-in: people in a room, a camera on an arm whose servos follow the true firmware's pulses.
+
+The board is either the firmware as a library, stepped with the loop's clock (virtual time), or the firmware
+as a process on a pty (real time); everything behind it is the same.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from drivers.body import Body, Matrix, forward, rotation, transform
+from drivers.camera import Image, lens_for
+from sim.board import Board
+from sim.body import Servos
+from sim.camera import SimCamera
+from sim.people import Actor
+from sim.render import Renderer
+from sim.room import Room, living_room
+from sim.scenario import Scenario
+from sim.world import CALLER_DISTANCE_M, World
+
+WIDTH_PX, HEIGHT_PX, RATE_HZ = 640, 480, 30.0
+CALL_RATE_HZ = 30.0
+CALL_VIEW_RAD = 0.9  # a laptop's camera, across
+HEAD_M = 0.2  # from the eyes to the edge of a head, generously
+POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
+STEP_S = 0.002  # how often the board and the servos are brought up to date
+
+
+class Stage:
+    """One scenario, set up. `run` keeps it going beside the robot."""
+
+    def __init__(self, scenario: Scenario, body: Body, board: Board, seed: int) -> None:
+        self.scenario = scenario
+        self.room: Room = living_room()
+        self.world = World(scenario, seed)
+        self.board = board
+        self._body = body
+        self._servos = Servos(body, asyncio.get_running_loop().time())
+        stand = scenario.robot
+        self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
+        self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
+        self._taken: deque[tuple[float, Matrix]] = deque(maxlen=POSES_KEPT)
+
+    def camera(self) -> SimCamera:
+        """The robot's camera."""
+        names = tuple(part.name for part in self.scenario.person)
+        renderer = Renderer(self._lens, self.room, names)
+        return SimCamera(self._lens, RATE_HZ, lambda time_s: self._view(renderer, time_s))
+
+    def call_camera(self) -> SimCamera | None:
+        """The camera in front of the caller, if the scenario has one."""
+        part, caller = self.scenario.caller, self.world.caller
+        if part is None or caller is None:
+            return None
+        lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
+        renderer = Renderer(lens, self.room, (part.name,))
+        return SimCamera(lens, CALL_RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
+
+    @property
+    def angles_rad(self) -> tuple[float, ...]:
+        """Where the joints truly are."""
+        return self._servos.angles_rad
+
+    def actors(self, time_s: float) -> tuple[Actor, ...]:
+        """Everybody in the room."""
+        return self.world.actors(time_s)
+
+    def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
+        """Whose head was truly nearest to a pixel of the frame taken at a time; None if nobody's was near."""
+        pose = next((pose for taken_s, pose in self._taken if abs(taken_s - time_s) < 1e-6), None)
+        if pose is None:
+            return None
+        nearest, least_px = None, math.inf
+        for actor in self.world.actors(time_s):
+            x, y, z = pose[:3, :3].T @ (np.asarray(actor.position_m) - pose[:3, 3])
+            if x <= 0.1:
+                continue
+            focal = self._lens.focal_px
+            off_px = math.hypot(WIDTH_PX / 2 - focal * y / x - x_px, HEIGHT_PX / 2 - focal * z / x - y_px)
+            if off_px < min(least_px, HEAD_M * focal / x):
+                nearest, least_px = actor.name, off_px
+        return nearest
+
+    async def run(self) -> None:
+        """Bring board and servos up to date, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._advance(loop.time())
+            await asyncio.sleep(STEP_S)
+
+    def _advance(self, now_s: float) -> None:
+        self.board.advance(now_s)
+        for frame in self.board.pulses():
+            self._servos.pulse(frame.time_s, frame.pulse_us)
+        self._servos.advance(now_s)
+
+    def _view(self, renderer: Renderer, time_s: float) -> Callable[[], Image]:
+        """What the robot's camera sees at a time, still to be drawn."""
+        pose, actors = self._camera_pose(time_s), self.world.actors(time_s)
+        return lambda: renderer.draw(pose, actors, self.scenario.light)
+
+    def _camera_pose(self, time_s: float) -> Matrix:
+        self._advance(time_s)
+        pose = self._base @ forward(self._body, self._servos.angles_rad)[-1]
+        self._taken.append((time_s, pose))
+        return pose
+
+
+def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:
+    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M)
