@@ -1,7 +1,7 @@
 """Shapes of people: MakeHuman's head with its morphs, and a plain clothed body below it.
 
 A person's frame: metres, x out of the nose, y to the person's left, z up, the origin between the eyes. The
-morph data keeps its own decimetres (x left, y up, z out of the nose); they are turned once, in `person_points`.
+morph data keeps its own decimetres (x left, y up, z out of the nose); `assemble` turns them.
 """
 
 import math
@@ -32,7 +32,7 @@ class Base(msgspec.Struct, frozen=True):
 
     vertices: Floats
     triangles: Whole
-    kind: Whole  # per triangle: SKIN … TEETH
+    kind: Whole  # per triangle: SKIN … CLOTH
     uv: Floats  # per triangle and corner, atlas pixels
     with_head: Floats
     sky: Floats
@@ -64,13 +64,16 @@ def base() -> Base:
     with np.load(DATA) as data:
         arrays = {key: data[key] for key in data.files}
     morphs = {
-        key[:-2]: (arrays[key].astype(np.int64), arrays[key[:-2] + ".d"].astype(np.float32) * np.float32(1e-3))
+        key[:-2]: (
+            arrays[key].astype(np.int64),
+            arrays[key[:-2] + ".d"].astype(np.float32) * np.float32(1e-3),
+        )
         for key in arrays
         if key.endswith(".i")
     }
     vertices = arrays["V"].astype(np.float32)
     triangles = arrays["tri"].astype(np.int32)
-    kind = arrays["mat"].astype(np.int32)
+    kind = _dress(vertices, triangles, arrays["mat"].astype(np.int32))
     joints = {key: arrays["joint-" + key].astype(np.int64) for key in ("head", "neck", "l-eye", "r-eye")}
     return Base(
         vertices=vertices,
@@ -113,6 +116,8 @@ def assemble(vertices: Floats, kept: NDArray[np.bool_]) -> Shape:
     eyes = (vertices[mean.joints["l-eye"]].mean(axis=0) + vertices[mean.joints["r-eye"]].mean(axis=0)) / 2.0
     pivot = ((vertices[mean.joints["neck"]].mean(axis=0) - eyes) * 0.1)[[2, 0, 1]]
     head = ((vertices - eyes) * 0.1)[:, [2, 0, 1]]
+    stub = np.abs(mean.vertices[mean.triangles][..., 0]).min(axis=1) > _ARM_STUB_DM
+    kept = kept & ~(stub & np.isin(mean.kind, (SKIN, CLOTH)))
     used = np.unique(mean.triangles[kept])
     place = np.zeros(len(vertices), dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
@@ -131,7 +136,7 @@ def assemble(vertices: Floats, kept: NDArray[np.bool_]) -> Shape:
         uv=np.concatenate([mean.uv[kept], body_uv]).astype(np.float32),
         with_head=np.concatenate([mean.with_head[used], zeros]).astype(np.float32),
         legs=np.concatenate([np.zeros(len(used)), below_hip]).astype(np.float32),
-        sky=np.concatenate([mean.sky[used], zeros + np.float32(0.9)]).astype(np.float32),
+        sky=np.concatenate([mean.sky[used], zeros + np.float32(1.0)]).astype(np.float32),
         deltas=np.concatenate([deltas, np.zeros((len(EXPRESSIONS), count, 3))], axis=1).astype(np.float32),
         pivot=pivot.astype(np.float32),
     )
@@ -155,6 +160,13 @@ def patch_centre_px(name: str) -> tuple[float, float]:
     return EYE_PX + PATCH_PX * (PATCHES.index(name) + 0.5), SKIN_ROWS_PX + PATCH_PX / 2.0
 
 
+def _dress(vertices: Floats, triangles: Whole, kind: Whole) -> Whole:
+    """Skin that lies wholly under the shirt becomes cloth; the neckline itself is painted."""
+    x, y, z = np.moveaxis(vertices[triangles], -1, 0)
+    is_under = (y.max(axis=1) < 5.35) | ((np.hypot(x, z - 0.15).min(axis=1) > 0.8) & (y.max(axis=1) < 6.0))
+    return np.where(is_under & (kind == SKIN), CLOTH, kind).astype(np.int32)
+
+
 def _expression(weights: dict[str, float]) -> Floats:
     mean = base()
     total = np.zeros_like(mean.vertices)
@@ -164,9 +176,7 @@ def _expression(weights: dict[str, float]) -> Floats:
     return total[:, [2, 0, 1]]
 
 
-def _share_of_head(
-    vertices: Floats, triangles: Whole, kind: Whole, weights: NDArray[np.generic]
-) -> Floats:
+def _share_of_head(vertices: Floats, triangles: Whole, kind: Whole, weights: NDArray[np.generic]) -> Floats:
     x, y, z = vertices.T
     share = np.asarray(weights, dtype=np.float32).copy()
     share[(y > 6.15) & (z > 0.45) | (y > 6.6)] = 1.0  # the skull and the jaw are stiff
@@ -191,7 +201,7 @@ def _atlas(vertices: Floats, triangles: Whole, kind: Whole, joints: dict[str, ND
         across = np.maximum(np.hypot(ray[..., 0], ray[..., 1]), 1e-9)
         u[is_eye] = EYE_PX / 2 + off_axis * ray[..., 0] / across
         v[is_eye] = SKIN_ROWS_PX + EYE_PX / 2 - off_axis * ray[..., 1] / across
-    for material, patch in ((LASH, "lash"), (TEETH, "teeth")):
+    for material, patch in ((LASH, "lash"), (TEETH, "teeth"), (CLOTH, "shirt")):
         u[kind == material], v[kind == material] = patch_centre_px(patch)
     is_hair = kind == HAIR
     azimuth = np.abs(azimuth[is_hair])  # mirrored, so that no strand crosses the back's seam
@@ -202,25 +212,36 @@ def _atlas(vertices: Floats, triangles: Whole, kind: Whole, joints: dict[str, ND
 
 # The body: rings around a line, in decimetres of the mean figure. Each: centre (x left, y up, z front), then
 # its half width across and half depth.
-_TORSO = (
-    (0, 5.0, 0.2, 1.2, 0.45), (0, 4.5, 0.35, 1.6, 0.8), (0, 3.6, 0.58, 1.68, 1.0), (0, 2.9, 0.55, 1.6, 1.0),
-    (0, 1.9, 0.5, 1.45, 0.9), (0, 0.8, 0.42, 1.6, 0.92), (0, 0.2, 0.35, 1.72, 0.95), (0, -0.15, 0.32, 1.7, 0.92),
-    (0, -0.16, 0.32, 0.2, 0.2),
+_Ring = tuple[float, float, float, float, float]
+_TORSO: tuple[_Ring, ...] = (
+    (0, 5.3, 0.15, 1.0, 0.4), (0, 5.0, 0.28, 1.5, 0.78), (0, 4.5, 0.42, 1.72, 1.02),
+    (0, 3.9, 0.55, 1.74, 1.18), (0, 3.4, 0.58, 1.7, 1.18), (0, 2.8, 0.55, 1.6, 1.06),
+    (0, 1.9, 0.5, 1.45, 0.92), (0, 0.8, 0.42, 1.6, 0.92), (0, 0.2, 0.35, 1.7, 0.94),
+    (0, -0.15, 0.32, 1.7, 0.92), (0, -0.16, 0.32, 0.2, 0.2),
 )  # fmt: skip
-_HIPS = ((0, 0.4, 0.35, 1.6, 0.85), (0, -0.2, 0.3, 1.68, 0.9), (0, -0.7, 0.28, 1.5, 0.8), (0, -0.95, 0.28, 0.6, 0.4))
-_LEG = (
-    (0.85, -0.2, 0.3, 0.85, 0.88), (0.88, -1.5, 0.3, 0.82, 0.85), (0.92, -3.6, 0.28, 0.62, 0.64),
+_HIPS: tuple[_Ring, ...] = (
+    (0, 0.4, 0.35, 1.6, 0.85), (0, -0.2, 0.3, 1.66, 0.9), (0, -0.7, 0.28, 1.5, 0.8),
+    (0, -0.95, 0.28, 0.6, 0.4),
+)  # fmt: skip
+_LEG: tuple[_Ring, ...] = (
+    (0.85, -0.2, 0.3, 0.82, 0.88), (0.88, -1.5, 0.3, 0.8, 0.85), (0.92, -3.6, 0.28, 0.62, 0.64),
     (0.95, -5.4, 0.18, 0.55, 0.6), (0.98, -7.6, 0.12, 0.44, 0.5), (0.98, -7.9, 0.12, 0.46, 0.5),
 )  # fmt: skip
-_SHOE = ((1.0, -7.55, 0.2, 0.2, 0.3), (1.0, -7.7, 0.35, 0.4, 0.75), (1.02, -7.95, 0.6, 0.46, 1.2),
-         (1.02, -8.12, 0.65, 0.46, 1.3), (1.02, -8.13, 0.65, 0.1, 0.3))  # fmt: skip
-_ARM = (
-    (1.75, 5.5, 0.08, 0.12, 0.2), (1.95, 5.35, 0.08, 0.55, 0.5), (2.2, 5.0, 0.08, 0.66, 0.64),
-    (2.3, 4.3, 0.08, 0.66, 0.68), (2.42, 3.4, 0.06, 0.58, 0.64), (2.52, 2.2, 0.02, 0.5, 0.54),
-    (2.55, 1.0, 0.12, 0.44, 0.48), (2.52, -0.2, 0.35, 0.34, 0.38), (2.52, -0.22, 0.35, 0.1, 0.1),
+_SHOE: tuple[_Ring, ...] = (
+    (1.0, -7.55, 0.2, 0.2, 0.3), (1.0, -7.7, 0.35, 0.4, 0.75), (1.02, -7.95, 0.6, 0.46, 1.2),
+    (1.02, -8.12, 0.65, 0.46, 1.3), (1.02, -8.13, 0.65, 0.1, 0.3),
 )  # fmt: skip
-_HAND = ((2.52, 0.0, 0.33, 0.2, 0.25), (2.5, -0.4, 0.4, 0.22, 0.42), (2.48, -0.9, 0.45, 0.22, 0.45),
-         (2.46, -1.5, 0.5, 0.18, 0.36), (2.46, -1.85, 0.5, 0.08, 0.15))  # fmt: skip
+_ARM: tuple[_Ring, ...] = (
+    (1.5, 5.72, 0.06, 0.08, 0.1), (1.58, 5.6, 0.06, 0.36, 0.34), (1.66, 5.4, 0.06, 0.48, 0.5),
+    (1.76, 5.1, 0.06, 0.55, 0.58), (1.85, 4.6, 0.06, 0.55, 0.6), (1.93, 3.6, 0.05, 0.5, 0.56),
+    (2.04, 2.2, 0.02, 0.44, 0.48), (2.1, 1.0, 0.14, 0.4, 0.43), (2.1, -0.2, 0.35, 0.31, 0.34),
+    (2.1, -0.22, 0.35, 0.1, 0.1),
+)  # fmt: skip
+_HAND: tuple[_Ring, ...] = (
+    (2.1, 0.0, 0.33, 0.2, 0.25), (2.08, -0.4, 0.4, 0.2, 0.4), (2.06, -0.9, 0.46, 0.2, 0.42),
+    (2.03, -1.5, 0.52, 0.17, 0.34), (2.02, -1.85, 0.55, 0.08, 0.15),
+)  # fmt: skip
+_ARM_STUB_DM = 1.9  # MakeHuman's arms stand away from the body; from here out ours hang down instead
 _SEGMENTS = 16
 
 
@@ -234,15 +255,20 @@ def _body(vertices: Floats, eyes: NDArray[np.floating]) -> tuple[Floats, Whole, 
     width = float(np.ptp(vertices[chest, 0]) / np.ptp(mean.vertices[chest, 0]))
     depth = float(np.ptp(vertices[chest, 2]) / np.ptp(mean.vertices[chest, 2]))
     lift = (vertices[chest] - eyes).mean(axis=0) - (mean.vertices[chest] - rest_eyes).mean(axis=0)
-    parts = [(_TORSO, 1.0, "shirt"), (_HIPS, 1.0, "trousers")]
+    parts: list[tuple[tuple[_Ring, ...], float, str]] = [(_TORSO, 1.0, "shirt"), (_HIPS, 1.0, "trousers")]
     for side in (1.0, -1.0):
-        parts += [(_LEG, side, "trousers"), (_SHOE, side, "shoe"), (_ARM, side, "shirt"), (_HAND, side, "hand")]
+        parts += [
+            (_LEG, side, "trousers"),
+            (_SHOE, side, "shoe"),
+            (_ARM, side, "shirt"),
+            (_HAND, side, "hand"),
+        ]
     points, triangles, uv = [], [], []
     start = 0
     angle = np.arange(_SEGMENTS) * (2.0 * math.pi / _SEGMENTS)
     for rings, side, patch in parts:
         for x, y, z, across, deep in rings:
-            upper = float(smoothstep(np.array(y), -1.0, 3.5))  # legs end on the floor whatever the shoulders do
+            upper = float(smoothstep(np.array(y), -1.0, 3.5))  # feet stay whatever the shoulders do
             ring = np.stack(
                 [
                     (x * side + across * np.cos(angle)) * (1.0 + upper * (width - 1.0)),

@@ -62,7 +62,7 @@ def hairline_dm(azimuth: NDArray[np.floating], style: str) -> NDArray[np.floatin
                      [8.02, 8.0, 7.85, 7.5, 7.25, 7.2, 6.75, 6.45, 6.4])  # fmt: skip
     if style == "fringe":
         line = line - 0.3 * np.exp(-((away / 0.5) ** 2))
-    return line
+    return np.asarray(line)
 
 
 def paint(look: Look) -> NDArray[np.uint8]:
@@ -74,8 +74,12 @@ def paint(look: Look) -> NDArray[np.uint8]:
     return np.clip(atlas, 0.0, 255.0).astype(np.uint8)
 
 
-def _noise(rng: np.random.Generator, grain_px: int, shape: tuple[int, int] = (SKIN_ROWS_PX, ATLAS_WIDTH_PX)) -> Field:
-    small = rng.standard_normal((max(2, shape[0] // grain_px), max(2, shape[1] // grain_px)), dtype=np.float32)
+def _noise(
+    rng: np.random.Generator, grain_px: int, shape: tuple[int, int] = (SKIN_ROWS_PX, ATLAS_WIDTH_PX)
+) -> Field:
+    small = rng.standard_normal(
+        (max(2, shape[0] // grain_px), max(2, shape[1] // grain_px)), dtype=np.float32
+    )
     out = cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out / out.std(), dtype=np.float32)
 
@@ -113,13 +117,21 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
     _multiply(skin, lighter * (0.8 if is_dark else 0.25), (1.2, 1.18, 1.18))
     _multiply(skin, spot(0.31, 7.12, 0.17, 0.07) * (0.35 + 0.6 * look.age), (0.88, 0.82, 0.84))
     _multiply(skin, spot(0.31, 7.37, 0.18, 0.05), (0.9, 0.86, 0.86))
-    grain = 1.0 + 0.03 * _noise(rng, 90) + 0.02 * _noise(rng, 26) + 0.016 * _noise(rng, 7) + 0.012 * _noise(rng, 2)
+    grain = (
+        1.0
+        + 0.03 * _noise(rng, 90)
+        + 0.02 * _noise(rng, 26)
+        + 0.016 * _noise(rng, 7)
+        + 0.012 * _noise(rng, 2)
+    )
     skin *= grain[..., None]
     if rng.random() < 0.4 and not is_dark:
         freckles = smoothstep(_noise(rng, 5), 1.5, 2.2) * spot(0.25, 6.98, 0.35, 0.2)
         _multiply(skin, freckles, (0.88, 0.78, 0.7))
     for height in np.linspace(7.62, 7.95, 4):
-        furrow = np.exp(-(((at.y - height - 0.02 * np.sin(9 * at.x)) / 0.012) ** 2)) * spot(0, float(height), 0.4, 0.3)
+        furrow = np.exp(-(((at.y - height - 0.02 * np.sin(9 * at.x)) / 0.012) ** 2)) * spot(
+            0, float(height), 0.4, 0.3
+        )
         _multiply(skin, furrow * look.age * 0.7, (0.8, 0.74, 0.72))
     _multiply(skin, spot(0.27, 6.84, 0.03, 0.17) * (0.15 + 0.6 * look.age), (0.8, 0.74, 0.74))
     _multiply(skin, np.clip(at.lids, 0, 1) * 0.5, (0.86, 0.8, 0.8))
@@ -137,9 +149,16 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
         region = np.maximum(np.maximum(chin * bare_lips, jaw), moustache * bare_lips)
         _tint(skin, look.beard * region * np.clip(0.85 + 0.25 * _noise(rng, 3), 0, 1), hair * 0.8)
     _hair_cap(look, rng, skin, hair)
-    shirt = _bgr(look.shirt) * (1.0 + 0.04 * _noise(rng, 2))[..., None]
-    neckline = 5.62 + 0.12 * np.cos(np.arctan2(at.x, at.z - mesh.AXIS_DM) * 2.0)
-    mask = smoothstep(neckline - at.y, -0.01, 0.015)
+    weave = 1.0 + 0.04 * _noise(rng, 2) * smoothstep(
+        at.y, 5.0, 5.3
+    )  # the last row is stretched over the chest
+    shirt = _bgr(look.shirt) * weave.astype(np.float32)[..., None]
+    neckline = 5.55 + 0.16 * np.cos(np.arctan2(at.x, at.z - mesh.AXIS_DM) * 2.0)
+    from_neck = np.hypot(at.x, at.z - 0.15)
+    mask = np.maximum(
+        smoothstep(neckline - at.y, -0.01, 0.015),
+        smoothstep(from_neck, 0.74, 0.77) * smoothstep(-at.y, -6.05, -6.0),
+    )
     _multiply(skin, np.exp(-(((at.y - neckline - 0.03) / 0.05) ** 2)) * 0.4, (0.6, 0.6, 0.6))
     skin += (shirt - skin) * mask.astype(np.float32)[..., None]
     return skin
@@ -148,13 +167,17 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
 def _brows(look: Look, rng: np.random.Generator, skin: Field, front: Field, hair: Field) -> None:
     at = _atlas()
     away = np.abs(at.x)
-    height = 7.285 + rng.uniform(0.17, 0.25)
-    thick = rng.uniform(0.025, 0.055) * (1.2 if look.sex > 0.5 else 0.85)
+    height = 7.285 + rng.uniform(0.15, 0.27)
+    thick = rng.uniform(0.02, 0.07) * (1.2 if look.sex > 0.5 else 0.85)
     inner, outer = rng.uniform(0.1, 0.15), rng.uniform(0.5, 0.56)
     along = np.clip((away - inner) / (outer - inner), 0, 1)
-    line = height + rng.uniform(-0.05, 0.09) * (along - 0.3) + rng.uniform(0.0, 0.06) * np.sin(np.pi * along)
+    line = height + rng.uniform(-0.08, 0.08) * (along - 0.3) + rng.uniform(0.0, 0.06) * np.sin(np.pi * along)
     mask = np.exp(-(((at.y - line) / (thick * (1.1 - 0.6 * along))) ** 4)) * front
-    mask = mask * smoothstep(away, inner - 0.03, inner + 0.03) * (1 - smoothstep(away, outer - 0.06, outer + 0.02))
+    mask = (
+        mask
+        * smoothstep(away, inner - 0.03, inner + 0.03)
+        * (1 - smoothstep(away, outer - 0.06, outer + 0.02))
+    )
     colour = hair * 0.75 if sum(look.hair) < 330 else hair * 0.45 + _bgr(look.skin) * 0.12
     _tint(skin, mask * np.clip(0.75 + 0.3 * _noise(rng, 3), 0, 1), colour)
 
@@ -164,7 +187,12 @@ def _hair_cap(look: Look, rng: np.random.Generator, skin: Field, hair: Field) ->
         return
     at = _atlas()
     azimuth = np.arctan2(at.x, at.z - mesh.AXIS_DM)
-    edge = at.y - hairline_dm(azimuth, look.style) + 0.03 * _noise(rng, 4) * _noise(rng, 30) + 0.02 * _noise(rng, 8)
+    edge = (
+        at.y
+        - hairline_dm(azimuth, look.style)
+        + 0.03 * _noise(rng, 4) * _noise(rng, 30)
+        + 0.02 * _noise(rng, 8)
+    )
     mask = smoothstep(edge, -0.06, 0.15 if look.style == "buzz" else 0.09)
     is_ear = (np.abs(at.x) > 0.66) & (at.y < 7.35) & (at.y > 6.7)
     strands = _noise(rng, 3, (SKIN_ROWS_PX // 8, ATLAS_WIDTH_PX))

@@ -1,6 +1,11 @@
 """The people who can walk through the simulated room: how each looks, and where each is at one moment."""
 
+import hashlib
+import logging
+import os
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -11,10 +16,12 @@ from sim import mesh
 from sim.mesh import Floats, Shape, smoothstep
 from sim.paint import Look, hairline_dm, paint
 
-MORPH_SPREAD = 0.33  # standard deviation of a morph's strength; above .45 faces turn grotesque
+MORPH_SPREAD = 0.42  # standard deviation of a morph's strength; above .45 faces turn grotesque
 HAIR_THICKNESS_DM = {"bald": 0.0, "buzz": 0.03, "short": 0.10, "bob": 0.12, "long": 0.12, "fringe": 0.13}
 LONG_STYLES = ("bob", "long", "fringe")
-PAINT_VERSION = 1  # part of the cache's key: count up when paint or shape code changes
+ATLAS_SHAPE = (mesh.SKIN_ROWS_PX + mesh.STRIP_PX, mesh.ATLAS_WIDTH_PX, 4)
+
+_log = logging.getLogger(__name__)
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +65,44 @@ def person(name: str) -> Person:
 
 def build(name: str, look: Look) -> Person:
     """Shape and paint a person from a description; the same look gives the same person."""
-    return Person(name=name, look=look, shape=_shape(look), atlas=_halve(paint(look)))
+    return Person(name=name, look=look, shape=_shape(look), atlas=_halve(_painted(look)))
+
+
+def _painted(look: Look) -> NDArray[np.uint8]:
+    """The painted atlas, from the cache if these very programs and data painted this look before."""
+    key = hashlib.sha256(_painters_digest() + msgspec.json.encode(look)).hexdigest()[:32]
+    file = _cache_folder() / f"{key}.npy"
+    try:
+        atlas = np.load(file)
+        if atlas.dtype == np.uint8 and atlas.shape == ATLAS_SHAPE:
+            return np.asarray(atlas)
+    except (OSError, ValueError):  # not there yet, or cut short: paint it
+        pass
+    atlas = paint(look)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
+            np.save(part, atlas)
+        os.replace(part.name, file)
+    except OSError as exc:
+        _log.debug("painted people are not kept: %s", exc)
+    return atlas
+
+
+def _cache_folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "nod" / "people"
+
+
+@cache
+def _painters_digest() -> bytes:
+    digest = hashlib.sha256(np.__version__.encode())
+    for file in (
+        mesh.DATA,
+        *(Path(__file__).with_name(name) for name in ("mesh.py", "paint.py", "raster.py")),
+    ):
+        digest.update(file.read_bytes())
+    return digest.digest()
 
 
 def _halve(atlas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
@@ -78,7 +122,16 @@ _OPPOSITES = (
     ("-concave", "-convex"),
     ("-compress", "-uncompress"),
 )
-_LEFT_ALONE = ("head-trans", "head-back", "head-angle", "mouth-trans-in", "nose-trans-in", "head-age", "/r-", ".r-")
+_LEFT_ALONE = (
+    "head-trans",
+    "head-back",
+    "head-angle",
+    "mouth-trans-in",
+    "nose-trans-in",
+    "head-age",
+    "/r-",
+    ".r-",
+)
 _GENTLE = ("trans", "ears", "septum", "head.", "forehead")
 
 
@@ -115,7 +168,9 @@ def _shape(look: Look) -> Shape:
         kept &= mean.kind != mesh.HAIR
     else:
         middle = mean.vertices[mean.triangles].mean(axis=1)
-        over_face = (middle[:, 2] > 0.62) & (middle[:, 1] < 7.95) | (middle[:, 2] > 0.95) & (middle[:, 1] < 8.15)
+        over_face = (middle[:, 2] > 0.62) & (middle[:, 1] < 7.95) | (middle[:, 2] > 0.95) & (
+            middle[:, 1] < 8.15
+        )
         kept &= ~((mean.kind == mesh.HAIR) & over_face)
     return mesh.assemble(vertices, kept)
 
@@ -145,7 +200,7 @@ def _grow_hair(vertices: Floats, look: Look, rng: np.random.Generator) -> None:
     x, y, z = mean.vertices.T.astype(np.float64)
     azimuth = np.arctan2(x, z - mesh.AXIS_DM)
     is_skin = np.zeros(len(x), dtype=np.bool_)
-    is_skin[np.unique(mean.triangles[mean.kind == mesh.SKIN])] = True
+    is_skin[np.unique(mean.triangles[np.isin(mean.kind, (mesh.SKIN, mesh.CLOTH))])] = True
     is_ear = (np.abs(x) > 0.66) & (y < 7.35) & (y > 6.7)
     cap = smoothstep(y - hairline_dm(azimuth, look.style), -0.05, 0.35) * is_skin * ~is_ear
     thickness = HAIR_THICKNESS_DM[look.style] * float(rng.uniform(0.8, 1.3))

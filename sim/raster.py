@@ -4,19 +4,37 @@ No fast-math and no threads, so that the same scene always gives the same bytes.
 y left, z up; a point is at column cx - f*y/x and row cy - f*z/x. The compiled code is kept on disk.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Reals = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Whole = NDArray[np.int32]
+Bytes = NDArray[np.uint8]
+F = TypeVar("F", bound=Callable[..., Any])
 
 NEAR_M = 0.05
-_compiled = njit(cache=True, nogil=True)
+
+
+def _compiled(function: F) -> F:
+    """Machine code at the first call, kept on disk; without the interpreter's lock while it runs."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @_compiled
-def pose_vertices(rest, deltas, amounts, normals, sky, with_head, legs, stretch_m, turn, pivot, to_camera,
-                  at_camera, lights, focal, cx, cy, points, shade):  # fmt: skip
+def pose_vertices(
+    rest: Reals, deltas: Reals, amounts: Reals, normals: Reals, sky: Reals, with_head: Reals, legs: Reals,
+    stretch_m: np.float32, turn: Reals, pivot: Reals, to_camera: Reals, at_camera: Reals, lights: Reals,
+    focal: np.float32, cx: np.float32, cy: np.float32, points: Reals, shade: Reals,
+) -> None:  # fmt: skip
     """Bend, turn and project every vertex; `points` gets column, row and depth, `shade` red…blue and gloss.
 
-    `lights` is in the person's frame: rows of key, fill and eye direction, then the strengths of sky, key, fill.
+    `lights` is in the person's frame: rows of key, fill and gloss direction, then how strong sky, key and
+    fill are.
     """
     for i in range(rest.shape[0]):
         x = rest[i, 0]
@@ -50,10 +68,10 @@ def pose_vertices(rest, deltas, amounts, normals, sky, with_head, legs, stretch_
         nx *= n
         ny *= n
         nz *= n
-        key = max(np.float32(0.0), (nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]) * np.float32(0.85)
-                  + np.float32(0.15))  # fmt: skip
-        fill = max(np.float32(0.0), (nx * lights[1, 0] + ny * lights[1, 1] + nz * lights[1, 2]) * np.float32(0.75)
-                   + np.float32(0.25))  # fmt: skip
+        toward = nx * lights[0, 0] + ny * lights[0, 1] + nz * lights[0, 2]
+        key = max(np.float32(0.0), toward * np.float32(0.85) + np.float32(0.15))
+        toward = nx * lights[1, 0] + ny * lights[1, 1] + nz * lights[1, 2]
+        fill = max(np.float32(0.0), toward * np.float32(0.75) + np.float32(0.25))
         gloss = max(np.float32(0.0), nx * lights[2, 0] + ny * lights[2, 1] + nz * lights[2, 2])
         gloss *= gloss
         gloss *= gloss
@@ -68,9 +86,13 @@ def pose_vertices(rest, deltas, amounts, normals, sky, with_head, legs, stretch_
 
 
 @_compiled
-def fill_triangles(points, triangles, uv, kind, texture, scale, left, top, factor, depth, ids):
-    """Visibility: the nearest triangle of each sample. Kinds from 3 up are seen from both sides, 3 has holes."""
+def fill_triangles(
+    points: Reals, triangles: Whole, uv: Reals, kind: Whole, texture: Bytes, scale: np.float32,
+    left: np.float32, top: np.float32, factor: np.float32, depth: Reals, ids: Whole,
+) -> None:  # fmt: skip
+    """Visibility: the nearest triangle of each sample. Kinds 3, 4 show both sides; 3 has holes."""
     height, width = ids.shape
+    edge = np.float32(-1e-5)
     half = np.float32(0.5) * factor - np.float32(0.5)
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -95,12 +117,14 @@ def fill_triangles(points, triangles, uv, kind, texture, scale, left, top, facto
         inverse = np.float32(1.0) / area
         step0 = (by - cy) * inverse
         step1 = (cy - ay) * inverse
+        fx = np.float32(x0)
         for y in range(y0, y1 + 1):
-            w0 = ((bx - x0) * (cy - y) - (cx - x0) * (by - y)) * inverse
-            w1 = ((cx - x0) * (ay - y) - (ax - x0) * (cy - y)) * inverse
+            fy = np.float32(y)
+            w0 = ((bx - fx) * (cy - fy) - (cx - fx) * (by - fy)) * inverse
+            w1 = ((cx - fx) * (ay - fy) - (ax - fx) * (cy - fy)) * inverse
             for x in range(x0, x1 + 1):
                 w2 = np.float32(1.0) - w0 - w1
-                if w0 >= -1e-5 and w1 >= -1e-5 and w2 >= -1e-5:
+                if w0 >= edge and w1 >= edge and w2 >= edge:
                     z = w0 * za + w1 * zb + w2 * zc
                     if z < depth[y, x]:
                         is_solid = True
@@ -118,38 +142,67 @@ def fill_triangles(points, triangles, uv, kind, texture, scale, left, top, facto
 
 
 @_compiled
-def blend_triangles(points, shade, triangles, uv, kind, gloss, texture, scale, skin_rows, left, top, factor,
-                    depth, ids, light, room_depth, image):  # fmt: skip
+def blend_triangles(
+    points: Reals, shade: Reals, triangles: Whole, uv: Reals, kind: Whole, gloss: Reals, texture: Bytes,
+    scale: np.float32, skin_rows: np.float32, left: int, top: int, factor: int, depth: Reals, ids: Whole,
+    light: np.float32, room_depth: Reals, image: Bytes,
+) -> None:  # fmt: skip
     """Colour the samples of one person and lay them over the picture where nothing of the room is nearer."""
     height = ids.shape[0] // factor
     width = ids.shape[1] // factor
-    half = np.float32(0.5) * factor - np.float32(0.5)
-    share = np.float32(1.0) / (factor * factor)
+    half = np.float32(0.5) * np.float32(factor) - np.float32(0.5)
+    share = np.float32(1.0) / np.float32(factor * factor)
     rows, columns = texture.shape[0], texture.shape[1]
     lowest_skin = skin_rows * scale - np.float32(1.0)
+    samples = factor * factor
+    size = np.float32(factor)
+    one = np.float32(1.0)
+    shift_x = np.float32(left)
+    shift_y = np.float32(top)
     total = np.zeros(3, dtype=np.float32)
     for row in range(height):
         for column in range(width):
             covered = 0
             total[:] = 0.0
-            for s in range(factor * factor):
-                y = row * factor + s // factor
-                x = column * factor + s % factor
+            y_first = row * factor
+            x_first = column * factor
+            first = ids[y_first, x_first]
+            is_one = True
+            for sy in range(factor):
+                for sx in range(factor):
+                    is_one = is_one and ids[y_first + sy, x_first + sx] == first
+            if is_one and first < 0:
+                continue
+            sx = -1
+            sy = 0
+            for _ in range(samples):
+                sx += 1
+                if sx == factor:
+                    sx = 0
+                    sy += 1
+                y = y_first + sy
+                x = x_first + sx
                 t = ids[y, x]
                 if t < 0 or depth[y, x] > room_depth[top + row, left + column]:
                     continue
+                if is_one and covered == 1:  # a flat spot: its first sample stands for all
+                    covered = samples
+                    total *= np.float32(samples)
+                    break
                 covered += 1
                 i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                ax = (points[i, 0] - left) * factor + half
-                ay = (points[i, 1] - top) * factor + half
-                bx = (points[j, 0] - left) * factor + half
-                by = (points[j, 1] - top) * factor + half
-                cx = (points[k, 0] - left) * factor + half
-                cy = (points[k, 1] - top) * factor + half
-                inverse = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
-                w0 = ((bx - x) * (cy - y) - (cx - x) * (by - y)) * inverse
-                w1 = ((cx - x) * (ay - y) - (ax - x) * (cy - y)) * inverse
-                w2 = np.float32(1.0) - w0 - w1
+                ax = (points[i, 0] - shift_x) * size + half
+                ay = (points[i, 1] - shift_y) * size + half
+                bx = (points[j, 0] - shift_x) * size + half
+                by = (points[j, 1] - shift_y) * size + half
+                cx = (points[k, 0] - shift_x) * size + half
+                cy = (points[k, 1] - shift_y) * size + half
+                inverse = one / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+                fx = np.float32(x)
+                fy = np.float32(y)
+                w0 = ((bx - fx) * (cy - fy) - (cx - fx) * (by - fy)) * inverse
+                w1 = ((cx - fx) * (ay - fy) - (ax - fx) * (cy - fy)) * inverse
+                w2 = one - w0 - w1
                 u = (w0 * uv[t, 0, 0] + w1 * uv[t, 1, 0] + w2 * uv[t, 2, 0]) * scale - np.float32(0.5)
                 v = (w0 * uv[t, 0, 1] + w1 * uv[t, 1, 1] + w2 * uv[t, 2, 1]) * scale - np.float32(0.5)
                 v = min(max(v, np.float32(0.0)), np.float32(rows - 1))
@@ -157,28 +210,37 @@ def blend_triangles(points, shade, triangles, uv, kind, gloss, texture, scale, s
                     v = min(v, lowest_skin)
                 u0 = int(np.floor(u))
                 v0 = int(v)
-                fu = u - u0
-                fv = v - v0
-                u1 = (u0 + 1) % columns
-                u0 = u0 % columns
+                fu = u - np.float32(u0)
+                fv = v - np.float32(v0)
+                u0 = u0 + columns if u0 < 0 else (u0 - columns if u0 >= columns else u0)
+                u1 = u0 + 1 if u0 + 1 < columns else 0
                 v1 = min(v0 + 1, rows - 1)
                 shine = gloss[kind[t]] * (w0 * shade[i, 3] + w1 * shade[j, 3] + w2 * shade[k, 3])
+                is_even = kind[t] == 6
                 for c in range(3):
-                    above = texture[v0, u0, c] * (np.float32(1.0) - fu) + texture[v0, u1, c] * fu
-                    below = texture[v1, u0, c] * (np.float32(1.0) - fu) + texture[v1, u1, c] * fu
+                    value = np.float32(texture[v0, u0, c])
+                    if not is_even:
+                        above = value * (one - fu) + np.float32(texture[v0, u1, c]) * fu
+                        below = (
+                            np.float32(texture[v1, u0, c]) * (one - fu) + np.float32(texture[v1, u1, c]) * fu
+                        )
+                        value = above * (one - fv) + below * fv
                     lit = w0 * shade[i, c] + w1 * shade[j, c] + w2 * shade[k, c]
-                    value = (above * (np.float32(1.0) - fv) + below * fv) * lit + shine
-                    total[c] += min(np.float32(255.0), max(np.float32(0.0), value * light))
+                    value = (value * lit + shine) * light
+                    total[c] += min(np.float32(255.0), max(np.float32(0.0), value))
             if covered:
-                rest = np.float32(1.0) - covered * share
+                rest = one - np.float32(covered) * share
                 for c in range(3):
                     value = image[top + row, left + column, c] * rest + total[c] * share
                     image[top + row, left + column, c] = np.uint8(value + np.float32(0.5))
 
 
 @_compiled
-def fill_face(corners, uv, texture_index, textures, colour, texel_m, focal, cx, cy, depth, image):
-    """One flat, convex face of a block: `corners` in the camera frame (at most 8), `uv` in tiles of its texture."""
+def fill_face(
+    corners: Doubles, uv: Doubles, texture_index: int, textures: Reals, colour: Doubles, texel_m: float,
+    focal: float, cx: float, cy: float, depth: Reals, image: Bytes,
+) -> None:  # fmt: skip
+    """One flat, convex face of a block: `corners` in the camera frame (at most 8), `uv` in texture tiles."""
     height, width = depth.shape
     count = 0
     clipped = np.empty((16, 5), dtype=np.float64)
@@ -210,7 +272,8 @@ def fill_face(corners, uv, texture_index, textures, colour, texel_m, focal, cx, 
     p, q, r = 0, 1, 2
     for a in range(1, count - 1):
         for b in range(a + 1, count):
-            area = abs((column[a] - column[0]) * (row[b] - row[0]) - (column[b] - column[0]) * (row[a] - row[0]))
+            across_a, down_a = column[a] - column[0], row[a] - row[0]
+            area = abs(across_a * (row[b] - row[0]) - (column[b] - column[0]) * down_a)
             if area > best:
                 best = area
                 p, q, r = 0, a, b
@@ -267,8 +330,10 @@ def fill_face(corners, uv, texture_index, textures, colour, texel_m, focal, cx, 
 
 
 @_compiled
-def bake(uv, triangles, kinds, values, priority, out, best):
-    """Spread per-vertex `values` over the atlas for skin triangles; where two meet, the greater priority wins."""
+def bake(
+    uv: Reals, triangles: Whole, kinds: Whole, values: Reals, priority: Reals, out: Reals, best: Reals
+) -> None:
+    """Spread per-vertex `values` over the atlas for skin; where two meet, the greater priority wins."""
     height, width = best.shape
     for t in range(triangles.shape[0]):
         if kinds[t] != 0:

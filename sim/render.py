@@ -38,7 +38,11 @@ class Renderer:
         self._shade = np.zeros((0, 4), dtype=np.float32)
 
     def draw(self, camera_pose: Matrix, actors: tuple[Actor, ...], light: float = 1.0) -> Image:
-        """The picture from `camera_pose` (4×4 in the room frame; looks along its +x, y left, z up)."""
+        """The picture from `camera_pose` (4×4 in the room frame; looks along its +x, y left, z up).
+
+        `light` multiplies all brightness. Raises ValueError if a pose or the light is not finite.
+        """
+        _check(camera_pose, actors, light)
         if self._room_pose is None or not np.array_equal(camera_pose, self._room_pose):
             self._draw_room(camera_pose)
             self._room_pose = camera_pose.copy()
@@ -49,8 +53,9 @@ class Renderer:
         return image
 
     def draw_portrait(self, actor: Actor, distance_m: float = 0.6, light: float = 1.0) -> Image:
-        """A caller in front of a plain wall: the camera stands level with the eyes and looks along -x at them."""
+        """A caller before a plain wall; the camera is level with their eyes and looks along the room's -x."""
         x, y, z = actor.position_m
+        _check(np.eye(4), (actor,), light)
         pose = np.eye(4)
         pose[:3, :3] = rotation("z", math.pi)
         pose[:3, 3] = (x + distance_m, y, z - 0.02)
@@ -87,7 +92,7 @@ class Renderer:
         image: Image,
         lamp_yaw_rad: float = 0.0,
     ) -> None:
-        to_camera = np.linalg.inv(camera_pose)
+        to_camera: Matrix = np.linalg.inv(camera_pose).astype(np.float64)
         lamp = rotation("z", lamp_yaw_rad)
         placed = [(float(to_camera[0] @ (*actor.position_m, 1.0)), actor) for actor in actors]
         placed.sort(key=lambda pair: (-pair[0], pair[1].name))
@@ -135,7 +140,8 @@ class Renderer:
             shape.normals, shape.sky, shape.with_head, shape.legs,
             np.float32(max(actor.position_m[2] - mesh.STANDING_EYE_M, -0.8)), turn.astype(np.float32),
             shape.pivot, whole.astype(np.float32), at.astype(np.float32), lights.astype(np.float32),
-            np.float32(lens.focal_px), np.float32(lens.width_px / 2), np.float32(lens.height_px / 2), points, shade,
+            np.float32(lens.focal_px), np.float32(lens.width_px / 2), np.float32(lens.height_px / 2),
+            points, shade,
         )  # fmt: skip
         ahead = points[points[:, 2] > NEAR_M]
         if not len(ahead):
@@ -159,8 +165,20 @@ class Renderer:
         )  # fmt: skip
         blend_triangles(
             points, shade, shape.triangles, shape.uv, shape.kind, GLOSS, texture, scale,
-            np.float32(mesh.SKIN_ROWS_PX), left, top, factor, depth, ids, np.float32(light), room_depth, image,
+            np.float32(mesh.SKIN_ROWS_PX), left, top, factor, depth, ids, np.float32(light), room_depth,
+            image,
         )  # fmt: skip
+
+
+def _check(camera_pose: Matrix, actors: tuple[Actor, ...], light: float) -> None:
+    if camera_pose.shape != (4, 4) or not np.isfinite(camera_pose).all():
+        raise ValueError("renderer: the camera's pose must be a finite 4×4 matrix")
+    if not (math.isfinite(light) and light >= 0.0):
+        raise ValueError(f"renderer: light must be finite and not negative, not {light}")
+    for actor in actors:
+        turns = (actor.yaw_rad, actor.pitch_rad, actor.roll_rad, actor.body_yaw_rad)
+        if not all(map(math.isfinite, (*actor.position_m, *turns, actor.mouth, actor.blink, actor.smile))):
+            raise ValueError(f"renderer: where {actor.name} is must be finite: {actor}")
 
 
 class _Face:

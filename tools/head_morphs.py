@@ -12,6 +12,7 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,36 +47,40 @@ BELOW_NECK = (
 )
 SKY_RAYS = 90
 SKY_REACH = 1.2
+LIFT = 0.012  # rays start this far above the skin, so that they miss its own triangles
 
 
-@njit(cache=False)
 def _sky(vertices: Floats, normals: Floats, triangles: NDArray[np.int64], rays: Floats) -> Floats:
     """Share of the sky above each vertex that no triangle within SKY_REACH hides."""
     seen = np.ones(len(vertices))
     for i in range(len(vertices)):
-        start = vertices[i] + normals[i] * 0.012
         hidden, total = 0.0, 1e-9
-        for ray in rays:
-            slope = np.sum(ray * normals[i])
+        for r in range(len(rays)):
+            dx, dy, dz = rays[r, 0], rays[r, 1], rays[r, 2]
+            slope = dx * normals[i, 0] + dy * normals[i, 1] + dz * normals[i, 2]
             if slope < 0.05:
                 continue
             total += slope
-            for corner in triangles:
-                a = vertices[corner[0]]
-                edge1, edge2 = vertices[corner[1]] - a, vertices[corner[2]] - a
-                p = np.cross(ray, edge2)
-                det = np.sum(edge1 * p)
+            for t in range(len(triangles)):
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+                ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
+                vx, vy, vz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
+                px, py, pz = dy * vz - dz * vy, dz * vx - dx * vz, dx * vy - dy * vx
+                det = ux * px + uy * py + uz * pz
                 if abs(det) < 1e-12:
                     continue
-                s = start - a
-                u = np.sum(s * p) / det
+                sx = vertices[i, 0] + normals[i, 0] * LIFT - ax
+                sy = vertices[i, 1] + normals[i, 1] * LIFT - ay
+                sz = vertices[i, 2] + normals[i, 2] * LIFT - az
+                u = (sx * px + sy * py + sz * pz) / det
                 if u < 0.0 or u > 1.0:
                     continue
-                q = np.cross(s, edge1)
-                v = np.sum(ray * q) / det
+                qx, qy, qz = sy * uz - sz * uy, sz * ux - sx * uz, sx * uy - sy * ux
+                v = (dx * qx + dy * qy + dz * qz) / det
                 if v < 0.0 or u + v > 1.0:
                     continue
-                reach = np.sum(edge2 * q) / det
+                reach = (vx * qx + vy * qy + vz * qz) / det
                 if 0.0 < reach < SKY_REACH:
                     hidden += slope
                     break
@@ -205,7 +210,7 @@ def _vertex_sky(out: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
     order = np.concatenate([skin, np.setdiff1d(np.arange(len(vertices)), skin)])
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    part = _sky(vertices[order], normals[order], back[triangles[solid]], rays)[: len(skin)]
+    part = njit(_sky)(vertices[order], normals[order], back[triangles[solid]], rays)[: len(skin)]
     sky[skin] = part
     return np.asarray(np.round(sky * 255.0), dtype=np.uint8)
 
@@ -214,4 +219,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     target = Path(__file__).resolve().parents[1] / "sim" / "data" / "head_morphs.npz"
-    np.savez_compressed(target, **make(Path(sys.argv[1])))
+    arrays: dict[str, Any] = dict(make(Path(sys.argv[1])))
+    np.savez_compressed(target, **arrays)

@@ -1,0 +1,101 @@
+"""Simulated people: distinct, built the same each time, standing on the floor, and taken for real faces."""
+
+import itertools
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent import weights
+from agent.vision import Vision
+from drivers.camera import Lens
+from drivers.errors import ConfigError
+from sim import mesh, people
+from sim.people import NAMES, Actor
+from sim.render import Renderer
+from sim.room import living_room
+
+LENS = Lens(width_px=640, height_px=480, focal_px=527.0)
+SAME, OTHER = 0.52, 0.60  # where identity accepts and rejects
+# Distance (m), yaw and pitch (rad) of the face against the camera.
+VIEWS = (
+    (0.7, 0.0, 0.0),
+    (0.9, 0.7, 0.0),
+    (1.2, -0.7, 0.1),
+    (1.2, 0.3, 0.0),
+    (2.0, 0.0, -0.1),
+    (2.0, -0.35, 0.0),
+)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(LENS, living_room(), NAMES)
+
+
+@pytest.fixture(scope="module")
+def seen(renderer: Renderer) -> dict[str, list[NDArray[np.float32]]]:
+    """The embeddings of every person in every view that vision found as exactly one face."""
+    try:
+        weights.path("face_landmark")
+    except ConfigError as exc:
+        pytest.skip(str(exc))
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in NAMES}
+    for name, (distance_m, yaw_rad, pitch_rad) in itertools.product(NAMES, VIEWS):
+        actor = Actor(name=name, position_m=(0.0, 0.0, 1.6), yaw_rad=yaw_rad, pitch_rad=pitch_rad)
+        faces = Vision(LENS).see(renderer.draw_portrait(actor, distance_m), 0.0, 0).faces
+        if len(faces) == 1 and faces[0].embedding is not None:
+            found[name].append(faces[0].embedding)
+    return found
+
+
+def test_there_are_people_of_every_kind() -> None:
+    looks = [people.CAST[name] for name in NAMES]
+    assert len(NAMES) >= 6
+    assert {look.sex > 0.5 for look in looks} == {True, False}
+    assert max(look.age for look in looks) - min(look.age for look in looks) > 0.5
+    brightness = [sum(look.skin) for look in looks]
+    assert max(brightness) > 2.5 * min(brightness)
+
+
+def test_every_person_is_found_near_far_and_turned(seen: dict[str, list[NDArray[np.float32]]]) -> None:
+    assert {name: len(views) for name, views in seen.items()} == dict.fromkeys(NAMES, len(VIEWS))
+
+
+def test_a_person_stays_like_themselves_and_unlike_others(
+    seen: dict[str, list[NDArray[np.float32]]],
+) -> None:
+    own = [math.dist(a, b) for views in seen.values() for a, b in itertools.combinations(views, 2)]
+    others = [
+        math.dist(a, b)
+        for one, two in itertools.combinations(NAMES, 2)
+        for a, b in itertools.product(seen[one], seen[two])
+    ]
+    figures = f"own at most {max(own):.3f}; others at least {min(others):.3f}, median {np.median(others):.3f}"
+    assert max(own) < SAME, figures
+    assert min(others) > OTHER, figures
+
+
+def test_the_same_look_gives_the_same_person() -> None:
+    look = people.CAST[NAMES[0]]
+    first, second = people.build("x", look), people.build("x", look)
+    assert np.array_equal(first.shape.points, second.shape.points)
+    assert np.array_equal(first.atlas[0], second.atlas[0])
+    other = people.build("x", msgspec.structs.replace(look, seed=look.seed + 1))
+    assert not np.array_equal(first.shape.points, other.shape.points)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_body_reaches_the_floor_and_faces_forward(name: str) -> None:
+    shape = people.person(name).shape
+    assert shape.points[:, 2].min() == pytest.approx(-mesh.STANDING_EYE_M, abs=0.03)
+    assert 0.10 < shape.points[:, 2].max() < 0.25
+    assert np.isfinite(shape.points).all() and np.isfinite(shape.normals).all()
+    assert shape.pivot[2] < -0.05
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigError, match=f"'Nobody'.*{NAMES[0]}"):
+        people.person("Nobody")
