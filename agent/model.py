@@ -141,7 +141,11 @@ class Model:
             self._write(self._prime)
         except DeviceError:
             pass  # it ended at once; what it left on its output says why
-        answer = self._read()
+        try:
+            answer = self._read()
+        except RobotError:
+            self.close()
+            raise
         if not isinstance(answer, Ready):
             self.close()
             raise DeviceError(f"planner: its process answered {type(answer).__name__} before it was ready")

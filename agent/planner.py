@@ -55,12 +55,13 @@ class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
 class Planner:
     """Plans and carries out orders. `run` may be called again while it runs, from other tasks."""
 
-    def __init__(self, skills: Mapping[str, Skill] | None = None) -> None:
+    def __init__(self, skills: Mapping[str, Skill] | None = None, plan_s: float = PLAN_S) -> None:
         self.skills = registry() if skills is None else skills
         self.language = Language(skill.signature for skill in self.skills.values())
         self.sentences = Sentences(self.skills, self.language)
         self.prompt = Prompt(self.language, self.sentences)
         self.status = PlannerStatus(state="off")
+        self._plan_s = plan_s
         self._model: Model | None = None
         self._one_at_a_time = asyncio.Lock()
         self._running: asyncio.Task[PlanReport] | None = None
@@ -161,14 +162,17 @@ class Planner:
         step = self.sentences.recognise(text)
         if step is not None:
             return await self._carry_out_known(order, Plan((step,)), robot, reply, started_s)
-        if self._model is None:
+        model = self._model
+        if model is None:
             return self._refuse(order, reply, self._why_no_model())
         try:
-            async with asyncio.timeout(PLAN_S):
-                return await self._with_model(self._model, text, order, robot, reply)
+            async with asyncio.timeout(self._plan_s):
+                return await self._with_model(model, text, order, robot, reply)
         except TimeoutError:
+            # a process that hangs is ended, and `keep` starts another
+            await asyncio.get_running_loop().run_in_executor(None, model.close)
             return self._refuse(
-                order, reply, f"my planner wrote no plan within {PLAN_S:g} s; say it in simpler words"
+                order, reply, f"my planner wrote no plan within {self._plan_s:g} s; say it in simpler words"
             )
         except (PlanError, DeviceError) as exc:
             return self._refuse(order, reply, f"{exc}; simple orders work: {EXAMPLES}")

@@ -229,6 +229,19 @@ async def test_a_model_that_dies_is_started_again() -> None:
         keeping.cancel()
 
 
+async def test_a_model_that_hangs_is_ended_and_started_again() -> None:
+    talk = Talk(Planner(plan_s=0.2))
+    async with asyncio.TaskGroup() as group:
+        keeping = group.create_task(talk.planner.keep(Path("unused"), lambda status: None, twin(PLANS)))
+        await ready(talk.planner)
+        assert (await talk.say("hang")).path == "refused"
+        assert "0.2 s" in talk.last
+        async with asyncio.timeout(10):
+            while (await talk.say("glance upwards")).path != "model":
+                await asyncio.sleep(0.05)
+        keeping.cancel()
+
+
 async def test_a_useless_file_is_told_once() -> None:
     talk = Talk()
     told: list[PlannerStatus] = []
