@@ -237,7 +237,7 @@ async def test_a_model_that_hangs_is_ended_and_started_again() -> None:
         assert (await talk.say("hang")).path == "refused"
         assert "0.2 s" in talk.last
         async with asyncio.timeout(10):
-            while (await talk.say("glance upwards")).path != "model":
+            while (await talk.say("glance upwards")).path != "model":  # noqa: ASYNC110  asked anew each time
                 await asyncio.sleep(0.05)
         keeping.cancel()
 
