@@ -10,10 +10,22 @@ import math
 from typing import Literal, assert_never
 
 import msgspec
+import numpy as np
 
 from agent.events import Box, Face, Lock, Sight
 from agent.likeness import Gallery, Likeness, compare
-from agent.suspects import GazeConfig, Suspect, carried, explained_away, is_settled, look, turned, weighed
+from agent.suspects import (
+    GazeConfig,
+    Suspect,
+    carried,
+    explained_away,
+    hidden_share,
+    is_settled,
+    jump,
+    look,
+    turned,
+    weighed,
+)
 
 Phase = Literal["idle", "enrol", "locked", "ambiguous", "lost"]
 
@@ -227,10 +239,12 @@ def _enrol(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tup
     """Learn the chosen face from several clear looks; until then only the track says who it is."""
     suspect = next((one for one in state.suspects if one.track == state.chosen), None)
     known = len(state.person.looks) >= config.enrol_looks
-    if suspect is None or suspect.place is None:
+    if suspect is None or suspect.place is None or _is_another(state.person, faces[suspect.place], config):
         if known:
-            return _settle(state, config), _lost(state)
-        if suspect is None:
+            return _settle(state, config, is_certain=False), _lost(state)
+        # A face that only flickers gives no look; then the order, or the rule, chooses once more.
+        flickers = state.stage_s > config.choose_s and not len(state.person.looks)
+        if suspect is None or suspect.place is not None or flickers:
             state = GazeState(suspects=state.suspects, others=state.others, pending=state.order)
             return state, Lock(phase="idle", face=None, reason="they left before their face was known")
         reason = f"lost sight of {state.whom} while learning their face"
@@ -250,11 +264,20 @@ def _enrol(state: GazeState, faces: tuple[Face, ...], config: GazeConfig) -> tup
     return state, Lock(phase="enrol", face=suspect.place, reason=reason)
 
 
-def _settle(state: GazeState, config: GazeConfig) -> GazeState:
-    """From learning to holding: the chosen track is the person, as of now."""
+def _is_another(person: Gallery, face: Face, config: GazeConfig) -> bool:
+    """Whether this look is of another face than the last one learned: the track was taken over."""
+    vector = look(face)
+    if vector is None or not len(person.looks):
+        return False
+    pitch, yaw = map(float, person.poses[-1])
+    return float(np.linalg.norm(person.looks[-1] - vector)) > jump((pitch, yaw), turned(face), config)
+
+
+def _settle(state: GazeState, config: GazeConfig, *, is_certain: bool = True) -> GazeState:
+    """From learning to holding: the chosen track is the person, as of now, unless it got lost."""
     suspects = tuple(
         msgspec.structs.replace(one, odds=config.certain, risk=0.0, proof_age_s=0.0)
-        if one.track == state.chosen
+        if one.track == state.chosen and is_certain
         else one
         for one in state.suspects
     )
@@ -276,9 +299,11 @@ def _hold(
         face = faces[suspect.place] if suspect.place is not None else None
         vector = look(face) if face is not None and face.score >= config.usable_score else None
         if face is not None and vector is not None:
-            person = compare(vector, turned(face), state.person, suspect.touch, config.likeness)
-            other = compare(vector, turned(face), state.others, suspect.touch, config.likeness)
-            suspect = weighed(suspect, vector, person, other, bool(len(state.others.looks)), config)
+            pose, hidden = turned(face), hidden_share(suspect, face, config)
+            person = compare(vector, pose, state.person, hidden, config.likeness)
+            other = compare(vector, pose, state.others, hidden, config.likeness)
+            known = bool(len(state.others.looks))
+            suspect = weighed(suspect, vector, pose, hidden, person, other, known, config)
             looks[suspect.track] = person, other
         suspects.append(suspect)
     in_view = [suspect for suspect in suspects if suspect.place is not None]

@@ -81,9 +81,9 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    vector: Vectors, pose: tuple[float, float], gallery: Gallery, touch: float, config: LikenessConfig
+    vector: Vectors, pose: tuple[float, float], gallery: Gallery, hidden: float, config: LikenessConfig
 ) -> Likeness:
-    """Judge a look. `touch` is the share of the face that another covers; such a face is like nobody."""
+    """Judge a look. `hidden` is the share of the face that cannot be seen; such a face is like nobody."""
     if not len(gallery.looks):
         return Likeness(evidence=0.0, distance=math.inf, gap_rad=math.inf)
     distances = np.linalg.norm(gallery.looks - vector, axis=1)
@@ -92,7 +92,7 @@ def compare(
     best = int(np.argmin(np.where(nearby, distances, np.inf)))
     distance, gap_rad = float(distances[best]), float(gaps[best])
     mean = config.same_mean + config.same_growth * (1.0 - math.exp(-gap_rad / config.same_scale_rad))
-    stray = min(0.9, config.stray_share + touch)
+    stray = min(0.9, config.stray_share + hidden)
     # Closer than the mean is no less likely to be the same person.
     same = (1.0 - stray) * _normal(max(distance, mean), mean, config.same_sd)
     same += stray * _normal(distance, config.stray_mean, config.stray_sd)

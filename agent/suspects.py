@@ -44,6 +44,7 @@ class GazeConfig(msgspec.Struct, frozen=True, kw_only=True):
     clear_score: float = 0.9  # mesh score of a face good enough to learn from
     clear_touch: float = 0.1  # share of a face that others may cover while it is learned
     usable_score: float = 0.5
+    profile_rad: tuple[float, float] = (0.7, 1.1)  # turned so far a look says less; so far, nothing
     alone_s: float = 0.3  # a face learns only after it stood alone this long
     forget_s: float = 0.6  # out of view for longer: a new track; vision coasts .5 s
     give_up_s: float = 10.0  # one chosen by the rule who stays away this long is replaced
@@ -67,7 +68,8 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     look_age_s: float = math.inf
     proof_age_s: float = math.inf
     risk: float = math.inf  # chances of a swap, summed since the last proof
-    seen: NDArray[np.float32] | None = None  # the last look
+    seen: NDArray[np.float32] | None = None  # the last look,
+    seen_at: tuple[float, float] = (0.0, 0.0)  # and the pose in it
 
 
 def carried(
@@ -99,13 +101,16 @@ def is_settled(suspect: Suspect, config: GazeConfig) -> bool:
 def weighed(
     suspect: Suspect,
     vector: NDArray[np.float32],
+    pose: tuple[float, float],
+    hidden: float,
     person: Likeness,
     other: Likeness,
     others_known: bool,
     config: GazeConfig,
 ) -> Suspect:
     """The suspect after one look: evidence added, less what earlier looks have said already."""
-    if suspect.seen is not None and float(np.linalg.norm(vector - suspect.seen)) > config.jump:
+    moved = 0.0 if suspect.seen is None else float(np.linalg.norm(vector - suspect.seen))
+    if moved > jump(pose, suspect.seen_at, config):
         suspect = msgspec.structs.replace(suspect, odds=min(suspect.odds, 0.0), fresh=1.0, risk=math.inf)
     likeness = config.likeness
     known = likeness.known_share if others_known else 0.0
@@ -118,7 +123,7 @@ def weighed(
         odds = max(suspect.odds, min(suspect.odds + fresh * says, ceiling))
     else:
         # A covered face looks like nobody; that says little against it.
-        odds = max(config.floor, suspect.odds + fresh * (1.0 - min(suspect.touch, 0.8)) * says)
+        odds = max(config.floor, suspect.odds + fresh * (1.0 - min(hidden, 0.8)) * says)
     return msgspec.structs.replace(
         suspect,
         odds=odds,
@@ -127,6 +132,7 @@ def weighed(
         proof_age_s=0.0 if is_proof else suspect.proof_age_s,
         risk=0.0 if is_proof else suspect.risk,
         seen=vector,
+        seen_at=pose,
     )
 
 
@@ -169,6 +175,20 @@ def _doubted(suspect: Suspect, all_of_them: Iterable[Suspect], dt_s: float, conf
         proof_age_s=suspect.proof_age_s + dt_s,
         risk=suspect.risk + rate * dt_s,
     )
+
+
+def hidden_share(suspect: Suspect, face: Face, config: GazeConfig) -> float:
+    """How little a look at this face can say, 0 … 1: others cover it, or it is turned into profile."""
+    low_rad, high_rad = config.profile_rad
+    aside = (abs(turned(face)[1]) - low_rad) / (high_rad - low_rad)
+    return max(suspect.touch, min(max(aside, 0.0), 1.0))
+
+
+def jump(one: tuple[float, float], other: tuple[float, float], config: GazeConfig) -> float:
+    """The distance that one face cannot move between two looks; more if the head turned in between."""
+    likeness = config.likeness
+    turn = 1.0 - math.exp(-math.dist(one, other) / likeness.same_scale_rad)
+    return config.jump + likeness.same_growth * turn
 
 
 def _covered(suspect: Suspect, other: Suspect) -> float:

@@ -23,7 +23,6 @@ from agent.landmarks import (
     Points,
     Region,
     box_of,
-    overlap,
     region_of,
     shared,
 )
@@ -40,7 +39,7 @@ class VisionConfig(msgspec.Struct, frozen=True, kw_only=True):
         0.5  # a face that got lost is looked for where it was heading; later it gets a new number
     )
     unconfirmed_s: float = 2.0  # the mesh can drift onto hair or a wall; the detector must agree this often
-    same_face: float = 0.5  # overlap from which two tracks are on one face
+    same_face: float = 0.45  # share of the smaller box that both cover, from which they are on one face
     most_faces: int = 8  # 8 × 2 ms of points a frame
 
 
@@ -139,11 +138,13 @@ class Vision:
     def _detect(self, picture: Image) -> None:
         """Confirm the faces that are followed, take up lost ones again, and begin new ones."""
         free = self._detector.find(picture)
-        for track in sorted(self._tracks, key=lambda track: track.points is None):
-            match = max(free, key=lambda detection: _match(track, detection), default=None)
-            if match is None or _match(track, match) <= 0.0:
+        pairs = [(_match(track, match), track, match) for track in self._tracks for match in free]
+        confirmed: set[int] = set()
+        for fit, track, match in sorted(pairs, key=lambda pair: -pair[0]):
+            if fit <= 0.0 or match not in free or track.number in confirmed:
                 continue
             free.remove(match)
+            confirmed.add(track.number)
             track.unconfirmed_s = 0.0
             if track.points is None:
                 points, score = self._mesh.fit(picture, match.region)
@@ -160,12 +161,12 @@ class Vision:
             self._tracks.append(track)
 
     def _drop(self) -> None:
-        """Forget the faces that are gone, and of two tracks on one face the one that strayed there."""
+        """Forget the faces that are gone, and of two tracks on one face the one that the detector denies."""
         config = self._config
         kept: list[_Track] = []
         visible = [track for track in self._tracks if track.points is not None]
-        for track in sorted(visible, key=lambda track: (track.strayed, -track.frames)):
-            if all(overlap(track.box, other.box) < config.same_face for other in kept):
+        for track in sorted(visible, key=lambda track: (track.unconfirmed_s, track.strayed)):
+            if all(_common(track.box, other.box) < config.same_face for other in kept):
                 kept.append(track)
             else:
                 track.points = None  # it coasts on: the face it followed may come out again
@@ -233,6 +234,12 @@ def _inside(points: Points, picture: Image) -> bool:
     return bool(0 <= x_px < width_px and 0 <= y_px < height_px)
 
 
+def _common(one: Box, other: Box) -> float:
+    """What both boxes cover, as a share of the smaller: a mesh that slid onto a chin lies inside the face."""
+    least = min(one.width_px * one.height_px, other.width_px * other.height_px)
+    return shared(one, other) / max(least, 1.0)
+
+
 def _match(track: _Track, detection: Detection) -> float:
     """How well a detection fits a track; 0 is not at all. A lost face is searched for in a wider circle."""
     size = max(detection.box.width_px, track.box.width_px, 1.0)
@@ -240,5 +247,4 @@ def _match(track: _Track, detection: Detection) -> float:
     if track.points is None:
         ratio = abs(math.log(max(detection.box.width_px, 1.0) / max(track.box.width_px, 1.0)))
         return near + 0.4 if near > -0.4 and ratio < 0.45 else 0.0
-    area = min(detection.box.width_px * detection.box.height_px, track.box.width_px * track.box.height_px)
-    return near if shared(track.box, detection.box) > 0.4 * max(area, 1.0) else 0.0
+    return near if _common(track.box, detection.box) > 0.4 else 0.0

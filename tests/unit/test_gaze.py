@@ -140,6 +140,16 @@ def test_a_face_that_flickers_at_the_edge_is_not_meant() -> None:
     assert stage.show((1, anna, 0.0), *faces, command=LockOnto(place="left")) == [2]
 
 
+def test_a_track_taken_over_while_it_is_learned_teaches_nothing_wrong() -> None:
+    stage = Stage()
+    anna = stage.person()
+    ben = stage.person(like=anna)
+    stage.show((1, anna, 100.0), (2, ben, 400.0), command=LockOnto(place="left"), seconds=0.4)
+    stage.show((1, ben, 400.0), seconds=2.0)
+    assert stage.lock.face is None, "Ben took over her number"
+    assert stage.show((1, ben, 400.0), (5, anna, 100.0), seconds=1.0)[-1] == 5
+
+
 def test_release_looks_at_nobody_until_asked() -> None:
     stage, anna, ben = settled()
     faces = ((1, anna, 100.0), (2, ben, 400.0))

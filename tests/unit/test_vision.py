@@ -131,11 +131,11 @@ def test_the_lock_holds_one_person_through_a_crowd_of_real_faces(seeing: None, s
             low, high = max(0, left), min(640, left + 200)
             if low < high:
                 image[top : top + len(cut), low:high] = cut[:, low - left : high - left]
-        begun = time.perf_counter()
+        begun = time.thread_time()
         sight = vision.see(image, k / 30, k, gaze.wanted(state))
         command = gaze.LockOnto(place="left") if k == 3 else None
         state, lock = gaze.step(state, sight, command, 1 / 30)
-        costs_ms.append(1e3 * (time.perf_counter() - begun))
+        costs_ms.append(1e3 * (time.thread_time() - begun))
         answer = None
         if lock.face is not None:
             box = sight.faces[lock.face].box
@@ -149,7 +149,7 @@ def test_the_lock_holds_one_person_through_a_crowd_of_real_faces(seeing: None, s
     # Hidden behind him for .8 s and out of the picture for 2.3 s of these 10.9 s.
     assert right / len(judged) > 0.68, f"{right / len(judged):.2f}"
     assert answers[280] == "she", "taken up again on her return"
-    # The median: a busy machine must not fail the test; the benchmark tells the tail.
+    # The processor's time, not the wall's: a busy machine must not fail the test; the benchmark tells the tail.
     assert np.median(costs_ms) < FRAME_MOST_MS
 
 
