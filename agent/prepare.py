@@ -178,8 +178,8 @@ async def _install(tell: StatusTo, folder: Path, library: str, others: str, pip:
         (work / "others.txt").write_text(others + "\n")
         log = folder / "install.log"
         options = ("install", "--no-deps", "--progress-bar", "off")
-        await _run([*pip, *options, "--require-hashes", "-r", str(work / "others.txt")], log)
-        await _run([*pip, *options, "--no-index", str(next(kept.glob("*.whl")))], log)
+        await _run([*pip, *options, "--require-hashes", "-r", str(work / "others.txt")], log, work)
+        await _run([*pip, *options, "--no-index", str(next(kept.glob("*.whl")))], log, work)
 
 
 async def _compile(
@@ -207,7 +207,9 @@ async def _compile(
             "--progress-bar",
             "off",
         ]
-        await _run([*command, "-w", str(made), "-r", str(work / "library.txt")], folder / "build.log", see)
+        await _run(
+            [*command, "-w", str(made), "-r", str(work / "library.txt")], folder / "build.log", work, see
+        )
         _keep(made, kept)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -219,11 +221,18 @@ def _keep(made: Path, kept: Path) -> None:
     made.rename(kept)
 
 
-async def _run(command: Sequence[str], log: Path, see: Callable[[str], None] = lambda line: None) -> None:
+async def _run(
+    command: Sequence[str], log: Path, scratch: Path, see: Callable[[str], None] = lambda line: None
+) -> None:
     """Run one command at low priority, output to the log. Raises PreparationFailed; ends all it started."""
-    # the library's own hint for parallel compilers; one core stays with the robot
+    # One core stays with the robot. What pip leaves when it is ended lies in the scratch folder and goes with it.
     jobs = str(max(1, (os.cpu_count() or 1) - 1))
-    environment = {**os.environ, "CMAKE_ARGS": CMAKE_ARGS, "CMAKE_BUILD_PARALLEL_LEVEL": jobs}
+    environment = {
+        **os.environ,
+        "CMAKE_ARGS": CMAKE_ARGS,
+        "CMAKE_BUILD_PARALLEL_LEVEL": jobs,
+        "TMPDIR": str(scratch),
+    }
     try:
         process = await asyncio.create_subprocess_exec(
             *("nice", "-n", str(NICENESS), *command),
