@@ -140,7 +140,8 @@ class Vision:
         free = self._detector.find(picture)
         pairs = [(_match(track, match), track, match) for track in self._tracks for match in free]
         confirmed: set[int] = set()
-        for fit, track, match in sorted(pairs, key=lambda pair: -pair[0]):
+        # The visible first: a lost one searches in a wide circle and would take their detections.
+        for fit, track, match in sorted(pairs, key=lambda pair: (pair[1].points is None, -pair[0])):
             if fit <= 0.0 or match not in free or track.number in confirmed:
                 continue
             free.remove(match)
