@@ -15,6 +15,10 @@ Field = NDArray[np.float32]
 Colour = tuple[float, float, float]  # red, green, blue; 0 … 255
 
 
+Share = tuple[float, float, float]  # red, green, blue; 0 … 1
+LIPS: Share = (0.93, 0.68, 0.70)  # lips against the skin around them
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What one person looks like. The seed decides all that is not named."""
 
@@ -30,7 +34,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     shirt: Colour = (90, 110, 150)
     trousers: Colour = (60, 64, 78)
     iris: Colour = (80, 55, 35)
-    lips: Colour = (0.93, 0.68, 0.70)  # as a share of the skin's colour
+    lips: Share = LIPS  # as a share of the skin's colour
 
 
 class _Atlas(msgspec.Struct, frozen=True):

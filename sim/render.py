@@ -37,6 +37,10 @@ class Renderer:
         self._points = np.zeros((0, 3), dtype=np.float32)
         self._shade = np.zeros((0, 4), dtype=np.float32)
 
+    def add(self, person: Person) -> None:
+        """Make somebody known who is not in the cast, or replace who has that name."""
+        self._people[person.name] = person
+
     def draw(self, camera_pose: Matrix, actors: tuple[Actor, ...], light: float = 1.0) -> Image:
         """The picture from `camera_pose` (4×4 in the room frame; looks along its +x, y left, z up).
 
