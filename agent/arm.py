@@ -22,7 +22,10 @@ from drivers.errors import DeviceError, LinkError, Refused
 from drivers.head import Head, Knot
 from drivers.link import ByteStream
 
-LEAD_S = 0.04  # a set-point is sent this long before it is due: the link and one lost frame fit in
+LEAD_S = 0.05  # a set-point is sent this long before it is due: the link and three late ticks fit in
+MARGIN_S = 0.005  # a knot due sooner could arrive too late
+MAX_MISSED = 20  # slots; after a longer stall the board stands, and motion begins again from its pose
+QUIET_S = 10.0  # a trouble that comes again within this time is not said again
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to reach the board; five seconds is what a person waits
 CLOSE_TIMEOUT_S = 1.0  # to let go of a port that may be gone
 AIM_MAX_AGE_S = 0.6  # a face not seen for longer: the last gaze is kept
@@ -52,6 +55,7 @@ class Arm:
         self._order: Order | None = None
         self._is_order_new = False
         self._answered_s = -1.0
+        self._said_s = -QUIET_S
 
     @property
     def is_connected(self) -> bool:
@@ -131,6 +135,8 @@ class Arm:
             self.pose_history.put(telemetry.time_s, telemetry.position_rad)
             if self.stopped_by is not None:
                 head.stop()
+            elif head.is_stopped:
+                self.stopped_by = "somebody, before this robot was started,"
             self._head = head
             yield head
         finally:
@@ -144,21 +150,24 @@ class Arm:
         loop = asyncio.get_running_loop()
         start_s, slot = loop.time(), 0
         while True:
-            slot = max(slot + 1, int((loop.time() - start_s) / PERIOD_S))
+            before, slot = slot, max(slot + 1, int((loop.time() - start_s) / PERIOD_S))
             due_s = start_s + slot * PERIOD_S
             await asyncio.sleep(due_s - loop.time())
             self._figures.note("tick_late_s", loop.time() - due_s)
             if self._head is not None and self.stopped_by is None:
-                self._tick(self._head, due_s)
+                self._tick(self._head, due_s, slot - before)
             if self._head is not None and self._head.telemetry is not None:
                 telemetry = self._head.telemetry
                 self.pose_history.put(telemetry.time_s, telemetry.position_rad)
 
-    def _tick(self, head: Head, due_s: float) -> None:
+    def _tick(self, head: Head, due_s: float, periods: int) -> None:
+        """Bring motion to the set-point of this slot, through those that were missed, and send it."""
+        if periods > MAX_MISSED:
+            self._motion = None
         if self._motion is None:
             if head.telemetry is None:
                 return
-            self._motion = motion.start(head.telemetry.position_rad)
+            self._motion, periods = motion.start(head.telemetry.position_rad), 1
         aim = self._bus.aim.get(AIM_MAX_AGE_S)
         intent = Intent(
             look_at_m=aim.point_m if aim else None,
@@ -168,8 +177,13 @@ class Arm:
             rest=self.is_resting,
             begin=self._begin,
         )
-        self._begin = None
-        self._motion, _ = motion.step(self._motion, intent, self.body, self._trajectory)
+        begun, self._begin = self._begin, None
+        for _ in range(periods):
+            self._motion = motion.step(self._motion, intent, self.body, self._trajectory)
+            intent = msgspec.structs.replace(intent, begin=None)
+        now_s = asyncio.get_running_loop().time()
+        if due_s + LEAD_S < now_s + MARGIN_S:
+            return  # too late to be of use; the next tick's set-point takes its place
         knot = Knot(
             time_s=due_s + LEAD_S,
             position_rad=self._motion.position_rad,
@@ -178,20 +192,24 @@ class Arm:
         try:
             head.command(knot)
         except (LinkError, Refused) as exc:
-            log.error("%s", exc)
+            self._say_once(str(exc), now_s)
             self._motion = None
             return
-        now_s = asyncio.get_running_loop().time()
         if aim is not None and aim.time_s > self._answered_s:
             self._answered_s = aim.time_s
             self._figures.note("frame_to_setpoint_s", now_s - aim.time_s)
-        if intent.begin is not None and self._is_order_new and self._order is not None:
+        if begun is not None and self._is_order_new and self._order is not None:
             self._figures.note("order_to_setpoint_s", now_s - self._order.time_s)
             self._is_order_new = False
         self._bus.set_point.put(
             SetPoint(time_s=knot.time_s, position_rad=knot.position_rad, velocity_rad_s=knot.velocity_rad_s),
             due_s,
         )
+
+    def _say_once(self, line: str, now_s: float) -> None:
+        if now_s - self._said_s > QUIET_S:
+            log.warning("%s", line)
+        self._said_s = now_s
 
 
 def _trusted(signal: NodSignal | None) -> HeadPose | None:

@@ -104,8 +104,8 @@ def start(pose_rad: tuple[float, ...]) -> State:
     return State(position_rad=pose_rad, velocity_rad_s=still, acceleration_rad_s2=still, gaze_rad=pose_rad)
 
 
-def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> tuple[State, tuple[float, ...]]:
-    """One period on: the new state, whose position and velocity are the set-point, and the layers' sum."""
+def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> State:
+    """One period on: the new state, whose position and velocity are the set-point."""
     act = intent.begin or state.act
     if intent.hold or intent.rest:
         act = None
@@ -132,7 +132,7 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> tu
     if act is not None:
         act = msgspec.structs.replace(act, elapsed_s=act.elapsed_s + PERIOD_S)
         act = act if act.elapsed_s < act.duration_s else None
-    after = State(
+    return State(
         position_rad=tuple(
             min(max(p, j.min_rad), j.max_rad) for p, j in zip(position, body.joint, strict=True)
         ),
@@ -144,7 +144,6 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> tu
         act=act,
         age_s=state.age_s + PERIOD_S,
     )
-    return after, tuple(target)
 
 
 def _gaze(state: State, intent: Intent, body: Body) -> tuple[tuple[float, ...], bool]:
