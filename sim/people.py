@@ -238,18 +238,46 @@ EUROPE, ASIA, AFRICA = (0.85, 0.08, 0.07), (0.08, 0.85, 0.07), (0.07, 0.08, 0.85
 # search over 22 seeds a name found; faces turned by at most 20° lie .60 apart or more, .53 at 40°, and nobody
 # is farther than .46 from themselves. The last five are more like the others: for scenes with look-alikes.
 CAST.update(
-    Anna=_person(6513, 0.05, 0.0, EUROPE, 0, "blond", "long", (70, 110, 150),
-    Ben=_person(6614, 0.95, 0.1, EUROPE, 1, "brown", "short", (60, 90, 70), beard=0.5, lips=(0.89, 0.73, 0.59)),
+    Anna=_person(
+        6513,
+        0.05,
+        0.0,
+        EUROPE,
+        0,
+        "blond",
+        "long",
+        (70, 110, 150),
+        iris=(90, 120, 150),
+        lips=(0.83, 0.62, 0.55),
+    ),
+    Ben=_person(
+        6614, 0.95, 0.1, EUROPE, 1, "brown", "short", (60, 90, 70), beard=0.5, lips=(0.89, 0.73, 0.59)
+    ),
     Chidi=_person(6721, 0.95, 0.1, AFRICA, 8, "black", "buzz", (190, 170, 130), lips=(0.98, 0.71, 0.69)),
-    Dilara=_person(6807, 0.05, 0.2, (0.6, 0.4, 0.0), 3, "dark", "bob", (150, 60, 60), lips=(0.82, 0.49, 0.53)),
+    Dilara=_person(
+        6807, 0.05, 0.2, (0.6, 0.4, 0.0), 3, "dark", "bob", (150, 60, 60), lips=(0.82, 0.49, 0.53)
+    ),
     Emi=_person(6903, 0.05, 0.0, ASIA, 2, "black", "fringe", (210, 205, 200), lips=(0.93, 0.73, 0.79)),
     Hans=_person(7211, 0.95, 0.9, EUROPE, 1, "white", "bald", (110, 90, 70), lips=(0.79, 0.7, 0.58)),
     Jun=_person(7412, 0.95, 0.2, ASIA, 3, "black", "short", (40, 50, 80), lips=(0.87, 0.75, 0.7)),
-    Farid=_person(7004, 0.95, 0.4, (0.6, 0.3, 0.1),
+    Farid=_person(
+        7004,
+        0.95,
+        0.4,
+        (0.6, 0.3, 0.1),
+        4,
+        "black",
+        "short",
+        (80, 80, 95),
+        beard=0.85,
+        lips=(0.92, 0.58, 0.79),
+    ),
     Grace=_person(7106, 0.05, 0.4, AFRICA, 7, "black", "bob", (200, 130, 60), lips=(0.86, 0.71, 0.53)),
     Ines=_person(7313, 0.05, 0.5, (0.6, 0.2, 0.2), 4, "dark", "long", (120, 70, 110), lips=(0.84, 0.6, 0.56)),
     Karin=_person(7515, 0.05, 0.9, EUROPE, 0, "grey", "short", (90, 140, 130), lips=(0.93, 0.56, 0.55)),
-    Lamar=_person(7608, 0.95, 0.6, AFRICA, 6, "grey", "buzz", (70, 70, 70), beard=0.4, lips=(0.89, 0.56, 0.73)),
+    Lamar=_person(
+        7608, 0.95, 0.6, AFRICA, 6, "grey", "buzz", (70, 70, 70), beard=0.4, lips=(0.89, 0.56, 0.73)
+    ),
 )
 LOOK_ALIKES: tuple[str, ...] = ("Farid", "Grace", "Ines", "Karin", "Lamar")
 NAMES: tuple[str, ...] = tuple(name for name in CAST if name not in LOOK_ALIKES)
