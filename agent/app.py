@@ -305,6 +305,19 @@ def _thread(name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
 
+def warm_up() -> None:
+    """Draw one picture of the default scenario: compiles the renderer and paints the people into the cache."""
+
+    async def draw() -> None:
+        async with devices(Config(), Options(), is_virtual=True) as parts:
+            for camera in (parts.camera, parts.call_camera):
+                if camera is not None:
+                    async with camera:
+                        await camera.read()
+
+    clock.run(draw())
+
+
 def scenarios() -> list[tuple[str, str]]:
     """The scenarios that ship: name and what happens."""
     return [(name, load_scenario(name, NAMES).about) for name in scenario_names()]
