@@ -30,6 +30,26 @@ def pixel_to_point(lens: Lens, camera_pose: Matrix, x_px: float, y_px: float, di
     return float(x), float(y), float(z)
 
 
+def view_shift(lens: Lens, before: Matrix, after: Matrix) -> Matrix:
+    """3×3 homography from pixels seen from camera pose `before` to those seen from `after`.
+
+    K·R·K⁻¹ for the turn R between the two; what the camera's own travel adds is less than a pixel a frame.
+    """
+    to_image = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # x right, y down, z ahead
+    camera = np.array(
+        [[lens.focal_px, 0.0, lens.width_px / 2], [0.0, lens.focal_px, lens.height_px / 2], [0.0, 0.0, 1.0]]
+    )
+    turn = to_image @ after[:3, :3].T @ before[:3, :3] @ to_image.T
+    shift: Matrix = camera @ turn @ np.linalg.inv(camera)
+    return shift
+
+
+def carried_by(shift: Matrix, x_px: float, y_px: float) -> tuple[float, float]:
+    """How far a homography moves a pixel, right and down."""
+    x, y, scale = shift @ (x_px, y_px, 1.0)
+    return float(x / scale) - x_px, float(y / scale) - y_px
+
+
 def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
     """Joint angles, inside the limits, that bring a point to the middle of the picture; lift is given."""
     angles = list(body.rest_rad)

@@ -5,16 +5,17 @@ A camera that fails is said once and opened again; until then nothing new is see
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from agent import gaze, nod
-from agent.body import PoseHistory, pixel_to_point
+from agent.body import PoseHistory, pixel_to_point, view_shift
 from agent.events import Aim, Bus, Face, Latest, Lock, Sight
 from agent.figures import Figures
 from agent.vision import Vision
-from drivers.body import Body, forward
+from drivers.body import Body, Matrix, forward
 from drivers.camera import Camera, Frame, Lens
 from drivers.errors import DeviceError
 
@@ -93,8 +94,10 @@ class Watcher:
         loop = asyncio.get_running_loop()
         sights = _Sights(self._bus.frames, eye, thread)
         while True:
-            frame, sight, dt_s = await sights.next(gaze.wanted(self._state))
+            frame, sight, dt_s, shift = await sights.next(gaze.wanted(self._state), self._view)
             command, self._command = self._command, None
+            if shift is not None:
+                self._state = gaze.shifted(self._state, shift)
             self._state, lock = gaze.step(self._state, sight, command, dt_s)
             self._bus.sight.put(sight, frame.time_s)
             self._bus.lock.put(lock, frame.time_s)
@@ -102,6 +105,10 @@ class Watcher:
             aim = self._aim(frame, sight, lock, eye.lens)
             if aim is not None:
                 self._bus.aim.put(aim, frame.time_s)
+
+    def _view(self, frame: Frame) -> Matrix:
+        """Where the camera was when it took a frame."""
+        return forward(self._body, self._pose.at(frame.time_s - self._body.servo_lag_s))[-1]
 
     def _aim(self, frame: Frame, sight: Sight, lock: Lock, lens: Lens) -> Aim | None:
         if self._direction is not None:
@@ -115,20 +122,17 @@ class Watcher:
         if lock.face is None:
             return None
         face = sight.faces[lock.face]
-        then = self._pose.at(frame.time_s - self._body.servo_lag_s)
-        centre = _centre(face)
-        point = pixel_to_point(
-            lens, forward(self._body, then)[-1], *centre, face.distance_m or ASSUMED_DISTANCE_M
-        )
+        distance_m = face.distance_m or ASSUMED_DISTANCE_M
+        point = pixel_to_point(lens, self._view(frame), *_centre(face), distance_m)
         return Aim(time_s=frame.time_s, point_m=point)
 
 
 async def watch_caller(eye: Eye, bus: Bus, thread: ThreadPoolExecutor) -> None:
     """The caller's film → their head → the nod signal and the gestures they make."""
     state = nod.start()
-    sights = _Sights(bus.call_frames, eye, thread)
+    sights = _Sights(bus.call_frames, eye, thread, has_identity=False)  # nobody is told apart here
     while True:
-        frame, sight, dt_s = await sights.next(frozenset())
+        frame, sight, dt_s, _ = await sights.next(frozenset())
         nearest = max(sight.faces, key=lambda face: face.box.width_px, default=None)
         state, signal, gestures = nod.step(state, nearest.pose if nearest else None, frame.time_s, dt_s)
         bus.call_sight.put(sight, frame.time_s)
@@ -141,7 +145,10 @@ async def watch_caller(eye: Eye, bus: Bus, thread: ThreadPoolExecutor) -> None:
 class _Sights:
     """Newest frame in, its sight out, through vision in a worker thread."""
 
-    def __init__(self, frames: Latest[Frame], eye: Eye, thread: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, frames: Latest[Frame], eye: Eye, thread: ThreadPoolExecutor, *, has_identity: bool = True
+    ) -> None:
+        self._has_identity = has_identity
         self._frames = frames
         self._eye = eye
         self._thread = thread
@@ -149,22 +156,35 @@ class _Sights:
         self._lens: Lens | None = None
         self._seen = 0
         self._last_s: float | None = None
+        self._last_pose: Matrix | None = None
 
-    async def next(self, wanted: frozenset[int]) -> tuple[Frame, Sight, float]:
-        """The newest frame, what is in it, and the seconds since the one before."""
+    async def next(
+        self, wanted: frozenset[int], view: Callable[[Frame], Matrix] | None = None
+    ) -> tuple[Frame, Sight, float, Matrix | None]:
+        """The newest frame, what is in it, the seconds since the one before, and how the view shifted since.
+
+        `view` tells where the camera was; without it, it is taken to stand still.
+        """
         loop = asyncio.get_running_loop()
         frame = await self._frames.after(self._seen)
         self._seen = self._frames.count
         if self._vision is None or self._lens != self._eye.lens:
             self._lens = self._eye.lens
-            self._vision = await loop.run_in_executor(self._thread, Vision, self._lens)
-        vision = self._vision
+            self._vision = await loop.run_in_executor(self._thread, self._load, self._lens)
+        vision, pose, shift = self._vision, None, None
+        if view is not None:
+            pose = view(frame)
+            shift = view_shift(self._lens, self._last_pose, pose) if self._last_pose is not None else None
+        self._last_pose = pose
         sight = await loop.run_in_executor(
-            self._thread, lambda: vision.see(frame.image, frame.time_s, frame.index, wanted)
+            self._thread, lambda: vision.see(frame.image, frame.time_s, frame.index, wanted, shift)
         )
         dt_s = 0.0 if self._last_s is None else max(frame.time_s - self._last_s, 0.0)
         self._last_s = frame.time_s
-        return frame, sight, dt_s
+        return frame, sight, dt_s, shift
+
+    def _load(self, lens: Lens) -> Vision:
+        return Vision(lens, identity=self._has_identity)
 
 
 def _centre(face: Face) -> tuple[float, float]:

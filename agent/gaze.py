@@ -12,6 +12,7 @@ from typing import Literal, assert_never
 import msgspec
 import numpy as np
 
+from agent.body import carried_by
 from agent.events import Box, Face, Lock, Sight
 from agent.likeness import Gallery, Likeness, compare
 from agent.suspects import (
@@ -26,6 +27,7 @@ from agent.suspects import (
     turned,
     weighed,
 )
+from drivers.body import Matrix
 
 Phase = Literal["idle", "enrol", "locked", "ambiguous", "lost"]
 
@@ -96,6 +98,22 @@ def wanted(state: GazeState, config: GazeConfig | None = None) -> frozenset[int]
         suspect.track
         for suspect in state.suspects
         if (suspect.track == state.chosen if state.stage == "enrol" else not is_settled(suspect, config))
+    )
+
+
+def shifted(state: GazeState, shift: Matrix) -> GazeState:
+    """The state with its places in the picture moved by the camera's own turn; before `step`."""
+
+    def moved(box: Box) -> Box:
+        x_px, y_px = carried_by(shift, box.x_px + box.width_px / 2, box.y_px + box.height_px / 2)
+        return Box(box.x_px + x_px, box.y_px + y_px, box.width_px, box.height_px)
+
+    return msgspec.structs.replace(
+        state,
+        suspects=tuple(
+            msgspec.structs.replace(suspect, box=moved(suspect.box)) for suspect in state.suspects
+        ),
+        last_box=moved(state.last_box) if state.last_box is not None else None,
     )
 
 

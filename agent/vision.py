@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from agent import weights
+from agent.body import carried_by
 from agent.events import Box, Face, Sight
 from agent.headpose import CanonicalFace, measure
 from agent.identity import FaceNetwork
@@ -26,6 +27,7 @@ from agent.landmarks import (
     region_of,
     shared,
 )
+from drivers.body import Matrix
 from drivers.camera import Image, Lens
 from drivers.errors import ConfigError, DeviceError
 
@@ -81,10 +83,18 @@ class Vision:
         self._time_s: float | None = None
         self._frames_since_detection = 0
 
-    def see(self, image: Image, time_s: float, frame: int, wanted: Set[int] | None = None) -> Sight:
+    def see(
+        self,
+        image: Image,
+        time_s: float,
+        frame: int,
+        wanted: Set[int] | None = None,
+        shift: Matrix | None = None,
+    ) -> Sight:
         """What is in this picture, which was taken at `time_s`.
 
         `wanted` are the tracks whose faces get an embedding, beside those that are new; None means all.
+        `shift` is the homography by which the camera's own turn moved everything since the last picture.
         Raises DeviceError if it is not a picture: H × W × 3 or H × W, uint8.
         """
         picture = _checked(image, frame)
@@ -92,6 +102,9 @@ class Vision:
         dt_s = 0.0 if self._time_s is None else time_s - self._time_s
         dt_s = dt_s if 0.0 <= dt_s < math.inf else 0.0
         self._time_s = time_s
+        if shift is not None:
+            for track in self._tracks:
+                _carry(track, shift)
         self._follow(picture, dt_s)
         self._frames_since_detection += 1
         due = self._frames_since_detection >= self._config.detect_every
@@ -218,6 +231,15 @@ def _scaled(lens: Lens, picture: Image) -> Lens:
         return lens
     focal_px = lens.focal_px * width_px / lens.width_px
     return Lens(width_px=width_px, height_px=height_px, focal_px=focal_px)
+
+
+def _carry(track: _Track, shift: Matrix) -> None:
+    """Move what is known of a face by the camera's own turn."""
+    x_px, y_px = carried_by(shift, *_centre(track.box))
+    track.box = _moved(track.box, x_px, y_px)
+    region = track.region
+    x_px, y_px = carried_by(shift, region.x_px, region.y_px)
+    track.region = msgspec.structs.replace(region, x_px=region.x_px + x_px, y_px=region.y_px + y_px)
 
 
 def _centre(box: Box) -> tuple[float, float]:

@@ -1,0 +1,87 @@
+"""Kinematics, balance, and body files."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.body import PoseHistory, acceleration_caps, aim, pixel_to_point
+from drivers.body import DEFAULT_BODY, forward, load
+from drivers.camera import lens_for
+from drivers.errors import ConfigError
+
+BODY = load()
+LENS = lens_for(640, 480, 1.09)
+
+
+@given(st.floats(0.5, 4.0), st.floats(-0.9, 0.9), st.floats(-0.3, 1.2), st.floats(-0.2, 0.4))
+def test_aiming_brings_the_point_to_the_middle(x: float, bearing: float, z: float, lift: float) -> None:
+    point = (x * math.cos(bearing), x * math.sin(bearing), z)
+    angles = aim(BODY, point, lift)
+    ends = ((a, end) for a, j in zip(angles, BODY.joint, strict=True) for end in (j.min_rad, j.max_rad))
+    if any(math.isclose(a, end) for a, end in ends):
+        return  # out of reach: it looks as near as it can
+    _, y, up = np.linalg.inv(forward(BODY, angles)[-1])[:3] @ (*point, 1.0)
+    assert abs(y) < 0.01 and abs(up) < 0.01
+
+
+@given(st.floats(10, 630), st.floats(10, 470), st.floats(0.4, 5.0))
+def test_a_pixel_and_a_distance_give_the_point_that_it_shows(x_px: float, y_px: float, metres: float) -> None:
+    pose = forward(BODY, (0.3, 0.1, -0.2, 0.05))[-1]
+    x, y, z = np.linalg.inv(pose)[:3] @ (*pixel_to_point(LENS, pose, x_px, y_px, metres), 1.0)
+    assert math.hypot(x, y, z) == pytest.approx(metres)
+    assert LENS.width_px / 2 - LENS.focal_px * y / x == pytest.approx(x_px, abs=1e-6)
+    assert LENS.height_px / 2 - LENS.focal_px * z / x == pytest.approx(y_px, abs=1e-6)
+
+
+def test_positive_pitch_looks_down_and_positive_yaw_left() -> None:
+    ahead = forward(BODY, (0.0, 0.0, 0.2, 0.0))[-1][:3, 0]
+    assert ahead[2] < 0
+    assert forward(BODY, (0.2, 0.0, 0.0, 0.0))[-1][1, 0] > 0
+
+
+def test_leaning_out_lowers_the_acceleration_that_keeps_the_foot_down() -> None:
+    upright = acceleration_caps(BODY, (0.0, 0.0, 0.0, 0.0))
+    leaning = acceleration_caps(BODY, (0.0, 0.7, 0.0, 0.0))
+    lift = BODY.index("lift")
+    assert leaning[lift] < upright[lift]
+
+
+def test_the_history_gives_the_pose_at_the_time_of_the_frame() -> None:
+    history = PoseHistory((0.0,))
+    assert history.at(5.0) == (0.0,)
+    history.put(1.0, (1.0,))
+    history.put(2.0, (3.0,))
+    history.put(1.5, (9.0,))  # out of order: ignored
+    assert history.at(1.25) == (1.5,)
+    assert history.at(0.0) == (1.0,)
+    assert history.at(9.0) == (3.0,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("foot_radius_m = 0.09", "foot_radius_m = nan", "foot_radius_m"),
+        ("foot_radius_m = 0.09", "foot_radus_m = 0.09", "foot_radus_m"),
+        ("foot_radius_m = 0.09", 'foot_radius_m = "big"', "foot_radius_m"),
+        ("min_rad = -1.4", "min_rad = 1.5", "yaw"),
+        ('name = "lift"', 'name = "yaw"', "share a name"),
+        ("name =", "name", "line 2"),
+        ("max_velocity_rad_s = 3.0", "max_velocity_rad_s = inf", "max_velocity_rad_s"),
+    ],
+)
+def test_a_wrong_body_file_is_refused_by_name(tmp_path: Path, old: str, new: str, says: str) -> None:
+    file = tmp_path / "body.toml"
+    file.write_text(DEFAULT_BODY.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_body_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml.*--body"):
+        load(tmp_path / "none.toml")
