@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -145,7 +144,6 @@ def _run(options: argparse.Namespace) -> int:
             with contextlib.ExitStack() as stack:
 
                 def ready(_: app.App) -> None:
-                    gc.freeze()  # what exists now stays; later collections need not walk it
                     url = running.remote.url if running.remote is not None else None
                     stack.enter_context(local.announce(config.name, url))
                     _greet(url, as_json=options.json)

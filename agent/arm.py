@@ -21,10 +21,10 @@ from drivers.body import Body
 from drivers.errors import DeviceError, LinkError, Refused
 from drivers.head import Head, Knot
 from drivers.link import ByteStream
+from drivers.messages import State
 
 LEAD_S = 0.05  # a set-point is sent this long before it is due: the link and three late ticks fit in
 MARGIN_S = 0.005  # a knot due sooner could arrive too late
-MAX_MISSED = 20  # slots; after a longer stall the board stands, and motion begins again from its pose
 QUIET_S = 10.0  # a trouble that comes again within this time is not said again
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to reach the board; five seconds is what a person waits
 CLOSE_TIMEOUT_S = 1.0  # to let go of a port that may be gone
@@ -56,6 +56,7 @@ class Arm:
         self._is_order_new = False
         self._answered_s = -1.0
         self._said_s = -QUIET_S
+        self._sent_until_s = 0.0
 
     @property
     def is_connected(self) -> bool:
@@ -153,7 +154,8 @@ class Arm:
             before, slot = slot, max(slot + 1, int((loop.time() - start_s) / PERIOD_S))
             due_s = start_s + slot * PERIOD_S
             await asyncio.sleep(due_s - loop.time())
-            self._figures.note("tick_late_s", loop.time() - due_s)
+            # Against the first slot that was due, so that a stall counts whole and not as a skipped slot.
+            self._figures.note("tick_late_s", loop.time() - start_s - (before + 1) * PERIOD_S)
             if self._head is not None and self.stopped_by is None:
                 self._tick(self._head, due_s, slot - before)
             if self._head is not None and self._head.telemetry is not None:
@@ -161,13 +163,22 @@ class Arm:
                 self.pose_history.put(telemetry.time_s, telemetry.position_rad)
 
     def _tick(self, head: Head, due_s: float, periods: int) -> None:
-        """Bring motion to the set-point of this slot, through those that were missed, and send it."""
-        if periods > MAX_MISSED:
+        """Bring motion to the set-point of this slot, through those that were missed, and send it.
+
+        After a stall in which the board ran out of set-points it has braked: motion then begins anew, from the
+        pose in which it stands.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if self._motion is not None and self._sent_until_s < now_s:
+            self._say_once(
+                "the set-points ran out for a moment; the arm braked and goes on from where it stands", now_s
+            )
             self._motion = None
         if self._motion is None:
-            if head.telemetry is None:
+            telemetry = head.telemetry
+            if telemetry is None or telemetry.state in (State.MOVING, State.STOPPING):
                 return
-            self._motion, periods = motion.start(head.telemetry.position_rad), 1
+            self._motion, periods = motion.start(telemetry.position_rad), 1
         aim = self._bus.aim.get(AIM_MAX_AGE_S)
         intent = Intent(
             look_at_m=aim.point_m if aim else None,
@@ -181,7 +192,6 @@ class Arm:
         for _ in range(periods):
             self._motion = motion.step(self._motion, intent, self.body, self._trajectory)
             intent = msgspec.structs.replace(intent, begin=None)
-        now_s = asyncio.get_running_loop().time()
         if due_s + LEAD_S < now_s + MARGIN_S:
             return  # too late to be of use; the next tick's set-point takes its place
         knot = Knot(
@@ -195,6 +205,7 @@ class Arm:
             self._say_once(str(exc), now_s)
             self._motion = None
             return
+        self._sent_until_s = knot.time_s
         if aim is not None and aim.time_s > self._answered_s:
             self._answered_s = aim.time_s
             self._figures.note("frame_to_setpoint_s", now_s - aim.time_s)
