@@ -48,7 +48,8 @@ def main() -> None:
     """Write the three lock files."""
     with tempfile.TemporaryDirectory() as folder:
         build = Path(folder, "build.in")
-        build.write_text("setuptools>=80\n")  # builds the package itself, without a download of its own
+        # One builds the package itself, the other shows how far a download is, which Debian's does not.
+        build.write_text("setuptools>=80\npip>=25\n")
         core = Path(folder, "core.lock")
         compile_lock(core, str(build))
         (ROOT / "requirements.lock").write_text(core.read_text())
