@@ -17,6 +17,8 @@ from agent import doctor, local
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError
 
+MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument("scenario", nargs="?", help="its name, or a TOML file")
     sim.add_argument("--list", action="store_true", help="the scenarios that ship")
     sim.add_argument("--seed", type=int, default=1)
-    sim.add_argument("--seconds", type=float, help="end it earlier")
+    sim.add_argument("--seconds", type=_seconds, help="end it earlier")
     sim.add_argument("--record", type=Path, metavar="FILE", help="write every message to an MCAP file")
     sim.add_argument("--no-model", action="store_true", help="without the language model")
     sim.add_argument("--json", action="store_true", help="print the verdict as JSON")
@@ -77,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true")
     return parser
+
+
+def _seconds(text: str) -> float:
+    """For argparse: a time that will pass, which `nan` and `inf` never do."""
+    seconds = float(text)
+    if not 0 < seconds <= MAX_SIMULATED_S:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_SIMULATED_S:g}")
+    return seconds
 
 
 def _word(

@@ -128,7 +128,15 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Which robots run on this machine, and their logs; readable by the owner only."""
+    """Which robots run on this machine, and their logs; readable by the owner only.
+
+    Raises ConfigError when the folder cannot be made.
+    """
     folder = _xdg("XDG_STATE_HOME", ".local/state")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder}: cannot be made ({exc.strerror}); set XDG_STATE_HOME to a folder that can be written"
+        ) from exc
     return folder

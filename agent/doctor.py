@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent import prepare, weights
-from agent.config import Config, cache_dir, state_dir
+from agent import local, prepare, weights
+from agent.config import Config, cache_dir
 from drivers import body as bodies
 from drivers.errors import RobotError
 
@@ -107,5 +107,8 @@ def _device(what: str, path: Path, group: str) -> Finding:
 
 
 def _running() -> Finding:
-    names = sorted(path.stem for path in state_dir().glob("*.json"))
+    try:
+        names = local.running()
+    except RobotError as exc:
+        return Finding(what="running", is_well=False, says=str(exc))
     return Finding(what="running", is_well=True, says=", ".join(names) or "no robot runs now")

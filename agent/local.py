@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -30,7 +31,7 @@ def alone(name: str) -> Iterator[None]:
     try:
         lock = path.open("a+")
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot be written ({exc.strerror})") from exc
+        raise _unwritable(path, exc) from exc
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,13 +44,21 @@ def alone(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def announce(name: str, url: str | None) -> Iterator[None]:
-    """Leave word of where the page is, for as long as the robot runs."""
+    """Leave word of where the page is, for as long as the robot runs. Raises ConfigError if that fails."""
     path = state_dir() / f"{name}.json"
-    path.write_text(json.dumps({"url": url, "process": os.getpid()}))
+    try:
+        path.write_text(json.dumps({"url": url, "process": os.getpid()}))
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def running() -> tuple[str, ...]:
+    """The names of the robots that run now; one that died and left its word behind is none of them."""
+    return tuple(sorted(path.stem for path in state_dir().glob("*.lock") if _is_held(path)))
 
 
 def say(name: str, text: str) -> tuple[Reply, ...]:
@@ -95,3 +104,20 @@ def _line(body: bytes) -> str:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace")
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it went away meanwhile, or is somebody else's
+        return False
+    return False
+
+
+def _unwritable(path: Path, exc: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path}: cannot be written ({exc.strerror}); make room there, or set XDG_STATE_HOME to another folder"
+    )

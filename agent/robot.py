@@ -11,7 +11,7 @@ from agent.motion import Act
 from drivers.errors import Refused
 
 SETTLE_TIMEOUT_S = 2.5  # a turn from stop to stop takes 1.5 s
-SETTLED_RAD = 0.05  # three degrees: the face is in the middle for anybody who looks
+SETTLED_RAD = 0.02  # one degree: the face is in the middle for anybody who looks
 FIRST_ANSWER_S = 0.3  # vision needs a frame or two to answer before there is anything to settle
 POLL_S = 0.02
 FRESH_SIGHT_S = 0.5  # older, and nobody knows who is there
@@ -96,5 +96,6 @@ class Robot:
         while loop.time() < give_up_s:
             left_rad = self._arm.turn_left_rad
             if left_rad is None or left_rad < SETTLED_RAD:
+                await asyncio.sleep(self._arm.body.servo_lag_s)
                 return
             await asyncio.sleep(POLL_S)

@@ -52,6 +52,9 @@ FRAME_TIMEOUT_S = 2.0  # sixty frames late: it is not coming
 DEFAULT_FIELD_OF_VIEW_RAD = math.radians(60)  # of most webcams, until calibrated
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 640, 480, 30.0
 MAX_RATE_HZ = 240.0  # what a film's header may claim before it is taken for damage
+MAX_NUMBER = 255  # of a USB camera; Linux has no more
+STREAM_TIMEOUT_MS = 2000  # a stream that hangs must not keep the program from ending
+FFMPEG_QUIET = "-8"  # its own level for saying nothing
 
 
 def lens_for(width_px: int, height_px: int, field_of_view_rad: float = DEFAULT_FIELD_OF_VIEW_RAD) -> Lens:
@@ -129,21 +132,27 @@ class OpenCvCamera:
             ) from exc
 
     def _open(self) -> Image:
+        _silence()
         if self._is_film and not os.path.isfile(self._source):
             raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
-        capture = (
-            cv2.VideoCapture(int(self._source), cv2.CAP_V4L2)
-            if self._is_usb
-            else cv2.VideoCapture(self._source)
-        )
+        if self._is_usb and int(self._source) > MAX_NUMBER:
+            raise DeviceError(f"camera {self._source}: numbers end at {MAX_NUMBER}; see `ls /dev/video*`")
+        if self._is_usb:
+            capture = cv2.VideoCapture(int(self._source), cv2.CAP_V4L2)
+        elif self._is_film:
+            capture = cv2.VideoCapture(self._source)
+        else:
+            limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+            options = [value for limit in limits for value in (limit, STREAM_TIMEOUT_MS)]
+            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
-            what = "is no film that OpenCV can read" if self._is_film else "is missing or busy"
-            hint = (
-                "give another with --camera"
-                if self._is_film
-                else "see `ls /dev/video*`, or close what uses it"
-            )
-            raise DeviceError(f"camera {self._source} {what}; {hint}")
+            if self._is_film:
+                says = "is no film that OpenCV can read; give another with --camera"
+            elif self._is_usb:
+                says = "is missing or busy; see `ls /dev/video*`, or close what uses it"
+            else:
+                says = "gives no stream; check its address and that it is switched on"
+            raise DeviceError(f"camera {self._source} {says}")
         self._capture = capture
         if self._is_usb:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH_PX)
@@ -173,3 +182,9 @@ class OpenCvCamera:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _silence() -> None:
+    """Keep OpenCV and FFmpeg from writing to the terminal: what fails is said once, by us, in one line."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)  # FFmpeg reads it when it is first used
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -23,10 +23,10 @@ from sim.scenario import Scenario
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
-RATE_HZ = 20.0  # drawing four people takes half a core at thirty; two cores also see, plan and serve
-CALL_RATE_HZ = 30.0
+RATE_HZ = 20.0  # of both cameras; drawing and seeing five people at thirty would fill a whole core
 CALL_VIEW_RAD = 0.9  # a laptop's camera, across
-HEAD_M = 0.2  # from the eyes to the edge of a head, generously
+FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
+EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
 STEP_S = 0.002  # how often the board and the servos are brought up to date
 
@@ -59,7 +59,7 @@ class Stage:
             return None
         lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
         renderer = Renderer(lens, self.room, (part.name,))
-        return SimCamera(lens, CALL_RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
+        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
@@ -71,20 +71,21 @@ class Stage:
         return self.world.actors(time_s)
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
-        """Whose head was truly nearest to a pixel of the frame taken at a time; None if nobody's was near."""
+        """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
         pose = next((pose for taken_s, pose in self._taken if abs(taken_s - time_s) < 1e-6), None)
         if pose is None:
             return None
-        nearest, least_px = None, math.inf
+        foremost, least_m = None, math.inf
         for actor in self.world.actors(time_s):
-            x, y, z = pose[:3, :3].T @ (np.asarray(actor.position_m) - pose[:3, 3])
+            eyes = np.asarray(actor.position_m)
+            x, y, z = pose[:3, :3].T @ (eyes - (0.0, 0.0, EYES_TO_MIDDLE_M) - pose[:3, 3])
             if x <= 0.1:
                 continue
             focal = self._lens.focal_px
             off_px = math.hypot(WIDTH_PX / 2 - focal * y / x - x_px, HEIGHT_PX / 2 - focal * z / x - y_px)
-            if off_px < min(least_px, HEAD_M * focal / x):
-                nearest, least_px = actor.name, off_px
-        return nearest
+            if off_px < FACE_RADIUS_M * focal / x and x < least_m:
+                foremost, least_m = actor.name, x
+        return foremost
 
     async def run(self) -> None:
         """Bring board and servos up to date, for ever."""

@@ -1,0 +1,104 @@
+"""The living room in virtual time, whole: people, vision, lock, planner, firmware, servos and the camera's picture."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent import app
+from agent.config import Config, ModelConfig
+from agent.events import Order
+from sim import clock
+
+QUIET = """
+name = "quiet"
+about = "Anna stands still."
+duration_s = 60.0
+[robot]
+position_m = [0.0, 0.0, 0.75]
+[[person]]
+name = "Anna"
+spots_m = [[1.5, 0.2]]
+"""
+WITHOUT_MODEL = Config(model=ModelConfig(enabled=False))
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float, float]:
+    """Eight seconds of the same seed, twice, with the seconds it took."""
+    folder = tmp_path_factory.mktemp("recordings")
+    first, second = folder / "first.mcap", folder / "second.mcap"
+    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 8.0, first)
+    app.simulate(WITHOUT_MODEL, app.Options(seed=7), 8.0, second)
+    return first, second, verdict.simulated_s, verdict.wall_s
+
+
+def test_the_same_seed_gives_the_same_recording(recordings: tuple[Path, Path, float, float]) -> None:
+    first, second, *_ = recordings
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)}
+    assert first.stat().st_size > 100_000
+    assert len(digests) == 1
+
+
+def test_it_runs_faster_than_real_time(recordings: tuple[Path, Path, float, float]) -> None:
+    *_, simulated_s, wall_s = recordings
+    print(f"living-room: {simulated_s / wall_s:.2f} × real time")
+    assert simulated_s > wall_s
+
+
+def test_it_holds_on_to_one_person() -> None:
+    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=1), 10.0, None)
+    assert verdict.lock_share > 0.7
+    assert len(verdict.locked_onto) == 1
+
+
+def test_a_chat_line_changes_the_cameras_picture(tmp_path: Path) -> None:
+    """The order is recognised, carried as bytes to the firmware, and its pulses turn the camera."""
+    scenario = tmp_path / "quiet.toml"  # nobody calls or walks, so nothing else can change the picture
+    scenario.write_text(QUIET)
+    options = app.Options(scenario=str(scenario))
+    pitches: list[float] = []
+    changes: dict[str, float] = {}
+
+    async def play() -> None:
+        async with app.devices(WITHOUT_MODEL, options, is_virtual=True) as parts:
+            robot = app.App(WITHOUT_MODEL, options, parts, is_virtual=True)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(robot.run())
+                await asyncio.sleep(2.0)
+                await order(robot, "rest")
+                await asyncio.sleep(1.0)
+                changes["at rest"] = await change(robot, 0.5)
+                await order(robot, "look up")
+                changes["looking up"] = await change(robot, 0.0, before["at rest"])
+                assert parts.stage is not None
+                angles = parts.stage.angles_rad
+                pitches.append(angles[parts.body.index("lift")] + angles[parts.body.index("tilt")])
+                running.cancel()
+
+    before: dict[str, np.ndarray] = {}
+
+    async def order(robot: app.App, text: str) -> None:
+        seen = robot.reports.count
+        now_s = asyncio.get_running_loop().time()
+        robot.bus.orders.put(Order(id=text, text=text, source="sim", time_s=now_s))
+        report = await robot.reports.after(seen)
+        assert report.path == "fast"
+
+    async def change(robot: app.App, wait_s: float, old: np.ndarray | None = None) -> float:
+        """Mean difference of the ceiling's part of the picture, where nobody walks."""
+        top = await top_of(robot) if old is None else old
+        before["at rest"] = top
+        await asyncio.sleep(wait_s)
+        return float(np.abs(await top_of(robot) - top).mean())
+
+    async def top_of(robot: app.App) -> np.ndarray:
+        frame = await robot.bus.frames.after(robot.bus.frames.count)
+        return frame.image[:60].astype(np.float64)
+
+    clock.run(play())
+    print(f"change of the picture: {changes}, pitch afterwards {pitches[0]:.3f} rad")
+    assert pitches[0] < -0.2  # it truly looks up
+    assert changes["looking up"] > 5 * changes["at rest"] + 1.0
