@@ -134,6 +134,7 @@ class Model:
                 stderr=subprocess.DEVNULL,
                 env=environment,
                 cwd=Path(__file__).resolve().parents[1],
+                start_new_session=True,  # Ctrl-C in a terminal is the robot's to answer; it ends the process
             )
         except OSError as exc:
             raise DeviceError(f"planner: its process cannot be started ({exc.strerror})") from exc

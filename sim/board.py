@@ -184,7 +184,11 @@ class ProcessBoard:
         os.set_blocking(self._pipe, False)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                program, "--pwm-fd", str(far_end), stdout=PIPE, pass_fds=(far_end,)
+                program,
+                *("--pwm-fd", str(far_end)),
+                stdout=PIPE,
+                pass_fds=(far_end,),
+                start_new_session=True,  # Ctrl-C in a terminal ends the robot, and the robot its board
             )
         except OSError as exc:
             os.close(self._pipe)
