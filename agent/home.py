@@ -25,6 +25,7 @@ from drivers.errors import DeviceError
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to reach the broker
 KEEPALIVE_S = 10  # so that the last will is published within 15 s of a vanished robot
+QUIET_TRIES = 2  # a first connection may fail so often unsaid: our own broker starts beside us
 STATE_PERIOD_S = 1.0
 MAX_CHAT_BYTES = 2000  # a long paragraph; the planner has its own, same limit
 LOOPBACK = "127.0.0.1"
@@ -113,20 +114,21 @@ class Home:
 
     async def serve(self) -> None:
         """Connect, publish and listen, for ever; a lost broker is said once."""
-        tries = 0
+        tries, is_said = 0, False
         while True:
             try:
                 async with self._client() as client:
                     log.info("mqtt: connected to %s", self._broker)
-                    self.line, tries = "connected", 0
+                    self.line, tries, is_said = "connected", 0, False
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(client), name="mqtt-listen")
                         group.create_task(self._tell_state(client), name="mqtt-state")
                         group.create_task(self._tell_replies(client), name="mqtt-replies")
             except* aiomqtt.MqttError as group_exc:
                 line = f"mqtt: no connection to {self._broker} ({group_exc.exceptions[0]})"
-                if self.line != line and (tries == 0 or self.line == "connected"):
+                if not is_said and (self.line == "connected" or tries >= QUIET_TRIES):
                     log.error("%s; trying again", line)
+                    is_said = True
                 self.line = line
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
