@@ -139,9 +139,7 @@ class OpenCvCamera:
             raise DeviceError(f"camera {self._source}: numbers end at {MAX_NUMBER}; see `ls /dev/video*`")
         if self._is_usb:
             capture = cv2.VideoCapture(int(self._source), cv2.CAP_V4L2)
-        elif self._is_film:
-            capture = cv2.VideoCapture(self._source)
-        else:
+        else:  # FFmpeg alone: the other readers of films write their doubts to the terminal
             limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
             options = [value for limit in limits for value in (limit, STREAM_TIMEOUT_MS)]
             capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, options)
