@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,6 +19,8 @@ from agent.config import Config
 from drivers.errors import ConfigError, RobotError
 
 MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
+
+END_S = 6.0  # compilers get five to end in; everything else takes less than one
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,7 +173,8 @@ def _until_interrupted(robot: Callable[[], Coroutine[object, object, None]]) -> 
     async def guarded() -> None:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, _end, task)
         await robot()
 
     try:
@@ -183,6 +187,18 @@ def _until_interrupted(robot: Callable[[], Coroutine[object, object, None]]) -> 
             raise
         raise _first(expected) from None
     return 0
+
+
+def _end(task: asyncio.Task[None]) -> None:
+    """Begin to end; what has not ended by then is named and left behind. The firmware stops by itself."""
+
+    def leave() -> None:
+        late = ", ".join(sorted(other.get_name() for other in asyncio.all_tasks()))
+        print(f"nod: ended by force after {END_S:g} s; still running: {late}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    task.cancel()
+    asyncio.get_running_loop().call_later(END_S, leave)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
