@@ -87,9 +87,9 @@ class OpenCvCamera:
 
     async def __aenter__(self) -> "OpenCvCamera":
         """Open it. Raises DeviceError when it is missing, busy or no film."""
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="camera")
+        self._thread = thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="camera")
         try:
-            first = await self._call(self._open, OPEN_TIMEOUT_S)
+            first = await self._call(lambda: self._open(thread), OPEN_TIMEOUT_S)
         except BaseException:
             await self.__aexit__()
             raise
@@ -102,8 +102,10 @@ class OpenCvCamera:
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            thread.submit(capture.release)  # its own, after a read that may be under way
         # A hung camera keeps its thread until the driver gives up; nobody waits for that.
-        thread.submit(self._close)
         thread.shutdown(wait=False)
 
     async def read(self) -> Frame:
@@ -131,7 +133,7 @@ class OpenCvCamera:
                 "check its cable or choose another with --camera"
             ) from exc
 
-    def _open(self) -> Image:
+    def _open(self, thread: ThreadPoolExecutor) -> Image:
         _silence()
         if self._is_film and not os.path.isfile(self._source):
             raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
@@ -151,6 +153,9 @@ class OpenCvCamera:
             else:
                 says = "gives no stream; check its address and that it is switched on"
             raise DeviceError(f"camera {self._source} {says}")
+        if self._thread is not thread:  # it was left meanwhile, and perhaps entered again
+            capture.release()
+            raise DeviceError(f"camera {self._source} was closed while it opened")
         self._capture = capture
         if self._is_usb:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH_PX)
@@ -175,11 +180,6 @@ class OpenCvCamera:
                 f"camera {self._source}: no picture; check its cable or choose another with --camera"
             )
         return np.asarray(image, dtype=np.uint8)
-
-    def _close(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
 
 def _silence() -> None:
