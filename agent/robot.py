@@ -14,7 +14,8 @@ SETTLE_TIMEOUT_S = 2.5  # a turn from stop to stop takes 1.5 s
 SETTLED_RAD = 0.02  # one degree: the face is in the middle for anybody who looks
 FIRST_ANSWER_S = 0.3  # vision needs a frame or two to answer before there is anything to settle
 POLL_S = 0.02
-FRESH_SIGHT_S = 0.5  # older, and nobody knows who is there
+GLANCE_S = 2.0  # a person who was asked to look for somebody looks this long
+FRESH_SIGHT_S = 1.0  # older, and nobody knows who is there
 PLACES: tuple[gaze.Place, ...] = ("left", "middle", "right", "nearest", "next")
 
 
@@ -39,7 +40,7 @@ class Robot:
                 raise Refused(
                     f"I don't know where {where!r} is; I know {', '.join((*PLACES, *DIRECTIONS_RAD))}."
                 )
-            if not self.people():
+            if not await self._somebody():
                 raise Refused("I see nobody to look at.")
             self._watcher.lock_on(gaze.LockOnto(place=place))
             said = "Looking at the next person." if place == "next" else f"Looking at the {place} person."
@@ -79,6 +80,14 @@ class Robot:
         count = len(sight.faces) if sight else 0
         ends = {0: (), 1: ("middle",), 2: ("left", "right")}
         return ends.get(count, ("left", *("middle",) * (count - 2), "right"))
+
+    async def _somebody(self) -> bool:
+        """Whether anybody is in view, or comes into view within a moment: faces flicker."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + GLANCE_S
+        while not self.people() and loop.time() < give_up_s:
+            await asyncio.sleep(POLL_S)
+        return bool(self.people())
 
     def _may_move(self) -> None:
         """Raise Refused if nothing may move; otherwise an order to move ends rest and hold."""
