@@ -107,7 +107,7 @@ async def test_a_sentence_on_the_page_moves_the_body_and_the_picture(robot: Runn
             tilts.append((await robot.state())["pose_rad"][2])
             await asyncio.sleep(0.1)
         for written in ("look left", "nod 2"):  # the plan, step by step, as the model wrote it
-            await expect(page.get_by_text(written, exact=True).first).to_be_visible()
+            await expect(page.get_by_text(written).last).to_be_visible()
         picture = Path(os.environ.get("NOD_PICTURES", str(tmp_path))) / "page.png"
         await page.screenshot(path=picture)
         await page.get_by_role("button", name="stop").first.click()
