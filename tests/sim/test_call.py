@@ -1,0 +1,46 @@
+"""A real person's nod on a film of a call moves the simulated screen."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
+from agent import app
+from agent.config import Config, ModelConfig, MotionConfig
+from sim import clock
+
+ALONE = """
+name = "alone"
+about = "Nobody is in the room."
+duration_s = 60.0
+[robot]
+position_m = [0.0, 0.0, 0.75]
+"""
+CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"))
+SECONDS = 4.0
+
+
+async def _play(scenario: Path, film: Path | None) -> list[float]:
+    """The screen's true tilt, a hundred times a second."""
+    options = app.Options(scenario=str(scenario), call=str(film) if film else None)
+    tilts: list[float] = []
+    async with app.devices(CONFIG, options, is_virtual=True) as parts:
+        assert parts.stage is not None
+        robot = app.App(CONFIG, options, parts, is_virtual=True)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(robot.run())
+            while asyncio.get_running_loop().time() < SECONDS:
+                await asyncio.sleep(0.01)
+                tilts.append(parts.stage.angles_rad[parts.body.index("tilt")])
+            running.cancel()
+    return tilts
+
+
+def test_the_screen_nods_with_a_real_person(tmp_path: Path, shared_dir: Path) -> None:
+    scenario = tmp_path / "alone.toml"
+    scenario.write_text(ALONE)
+    still = clock.run(_play(scenario, None))
+    moved = clock.run(_play(scenario, shared_dir / "clips" / "yes.mkv"))
+    print(f"yes.mkv: the screen's tilt goes from {min(moved):.3f} to {max(moved):.3f} rad")
+    assert np.ptp(still) < 1e-3
+    assert np.ptp(moved) > 0.15  # a nod of ±13° is .45 rad from end to end
