@@ -1,6 +1,7 @@
 """The robot as a skill sees it while it carries out one order: look, gesture, rest, stop, say."""
 
 import asyncio
+import contextlib
 from typing import Literal
 
 from agent import gaze
@@ -83,10 +84,10 @@ class Robot:
 
     async def _somebody(self) -> bool:
         """Whether anybody is in view, or comes into view within a moment: faces flicker."""
-        loop = asyncio.get_running_loop()
-        give_up_s = loop.time() + GLANCE_S
-        while not self.people() and loop.time() < give_up_s:
-            await asyncio.sleep(POLL_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GLANCE_S):
+                while not self.people():
+                    await self._bus.sight.after(self._bus.sight.count)
         return bool(self.people())
 
     def _may_move(self) -> None:

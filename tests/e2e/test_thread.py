@@ -143,7 +143,11 @@ async def test_a_vanished_robot_is_announced_by_its_last_will(tmp_path: Path) ->
     """With a broker of the house's own (mosquitto), which outlives the robot."""
     port = free_port()
     broker = await asyncio.create_subprocess_exec(
-        "mosquitto", "-p", str(port), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        "/usr/sbin/mosquitto",
+        "-p",
+        str(port),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     config = tmp_path / "nod.toml"
     config.write_text(f"name = 'will'\n[mqtt]\nurl = 'mqtt://127.0.0.1:{port}'\n[model]\nenabled = false\n")
