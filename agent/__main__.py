@@ -157,9 +157,10 @@ def _run(options: argparse.Namespace) -> int:
             with contextlib.ExitStack() as stack:
 
                 def ready(_: app.App) -> None:
-                    url = running.remote.url if running.remote is not None else None
+                    assert running.remote is not None  # it is missing in virtual time only
+                    url = running.remote.url
                     stack.enter_context(local.announce(config.name, url))
-                    _greet(url, as_json=options.json)
+                    _greet(url, has_page=not options.headless, as_json=options.json)
 
                 with local.alone(config.name):
                     await running.run(ready)
@@ -206,11 +207,11 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-def _greet(url: str | None, *, as_json: bool) -> None:
+def _greet(url: str, *, has_page: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"url": url}), flush=True)
         return
-    if url is None:
+    if not has_page:
         print('nod runs without a page; try `nod say "nod twice"`', flush=True)
         return
     import segno
@@ -231,7 +232,8 @@ def _say(options: argparse.Namespace) -> int:
 
 
 def _stop_or_release(options: argparse.Namespace) -> int:
-    print(local.post(options.name, options.path))
+    local.post(options.name, options.path)
+    print("stopped; `nod release` lets go" if options.path == "stop" else "released")
     return 0
 
 

@@ -200,8 +200,9 @@ class App:
         async with contextlib.AsyncExitStack() as stack:
             thread = stack.enter_context(_thread("vision"))
             call_thread = stack.enter_context(_thread("call-vision"))
-            if self._options.has_page and not self._is_virtual:
-                self.remote = Remote(self._sources(), self._config.page.port)
+            if not self._is_virtual:
+                has_page = self._options.has_page
+                self.remote = Remote(self._sources(), self._config.page.port, has_page=has_page)
                 await stack.enter_async_context(self.remote)
             async with asyncio.TaskGroup() as group:
                 for task in self._tasks(thread, call_thread):

@@ -43,8 +43,8 @@ def alone(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def announce(name: str, url: str | None) -> Iterator[None]:
-    """Leave word of where the page is, for as long as the robot runs. Raises ConfigError if that fails."""
+def announce(name: str, url: str) -> Iterator[None]:
+    """Leave word of where it listens, for as long as the robot runs. Raises ConfigError if that fails."""
     path = state_dir() / f"{name}.json"
     try:
         path.write_text(json.dumps({"url": url, "process": os.getpid()}))
@@ -84,8 +84,6 @@ def _request(name: str, word: str, body: dict[str, str], timeout_s: float) -> by
         url = json.loads(path.read_text())["url"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DeviceError(f"no robot named {name!r} runs on this machine; start it with ./nod run") from exc
-    if url is None:
-        raise DeviceError(f"the robot {name!r} runs without its page; start it without --headless")
     request = urllib.request.Request(
         f"{url}api/{word}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -100,12 +100,19 @@ class Remote:
     """The server. Enter it to bind the port, run `serve` in the app's task group, `tell` it every reply."""
 
     def __init__(
-        self, sources: Sources, port: int | None = None, say_timeout_s: float = SAY_TIMEOUT_S
+        self,
+        sources: Sources,
+        port: int | None = None,
+        say_timeout_s: float = SAY_TIMEOUT_S,
+        *,
+        has_page: bool = True,
     ) -> None:
+        """Without a page only the requests of `nod say` and its kin are served."""
         self._sources = sources
         self._asked_port = port
         self._say_timeout_s = say_timeout_s
-        self._files = dict(_read_files())
+        self._files = dict(_read_files()) if has_page else {}
+        self._has_page = has_page
         self._camera = Stream("camera", sources.frames, sources.sight)
         self._call = Stream("call", sources.call_frames, sources.call_sight)
         self._pose: Latest[bytes] = Latest()
@@ -132,7 +139,8 @@ class Remote:
         listener = _listen(self._asked_port)
         self.port = listener.getsockname()[1]
         app = web.Application(middlewares=[_guard], client_max_size=MAX_MESSAGE)
-        app.router.add_get("/ws", self._on_socket)
+        if self._has_page:
+            app.router.add_get("/ws", self._on_socket)
         app.router.add_post("/api/say", self._on_say)
         app.router.add_post("/api/stop", self._on_stop)
         app.router.add_post("/api/release", self._on_release)
@@ -328,7 +336,8 @@ class Remote:
     async def _on_file(self, request: web.Request) -> web.Response:
         name = request.match_info["name"] or "index.html"
         if name not in self._files:
-            return _line(404, "there is nothing here; the page is at /")
+            what = "the page is at /" if self._has_page else "this robot runs without its page (--headless)"
+            return _line(404, f"there is nothing here; {what}")
         kind, data = self._files[name]
         return web.Response(body=data, content_type=kind, charset="utf-8")
 

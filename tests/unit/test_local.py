@@ -92,11 +92,6 @@ def test_a_robot_that_died_without_a_word() -> None:
         local.post("ann", "stop")
 
 
-def test_a_robot_without_a_page() -> None:
-    with local.announce("ann", None), pytest.raises(DeviceError, match="without --headless"):
-        local.say("ann", "hello")
-
-
 def test_a_state_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
@@ -108,7 +103,10 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.
 def test_a_state_file_that_cannot_be_written(state: Path) -> None:
     (state / "ann.json").mkdir(parents=True)
     (state / "ann.lock").mkdir()
-    with pytest.raises(ConfigError, match=r"ann\.json: cannot be written"), local.announce("ann", None):
+    with (
+        pytest.raises(ConfigError, match=r"ann\.json: cannot be written"),
+        local.announce("ann", "http://127.0.0.1:9/"),
+    ):
         pass
     with pytest.raises(ConfigError, match=r"ann\.lock: cannot be written"), local.alone("ann"):
         pass
