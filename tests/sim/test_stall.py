@@ -1,0 +1,63 @@
+"""A host that hangs for a moment in the middle of a movement: the arm brakes, then goes on."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent import app
+from agent.config import Config, ModelConfig, MotionConfig
+from agent.events import Order
+from sim import clock
+
+ALONE = """
+name = "alone"
+about = "Nobody is in the room."
+duration_s = 60.0
+[robot]
+position_m = [0.0, 0.0, 0.75]
+"""
+CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"))
+
+
+async def _turn_away(scenario: Path, stall_s: float) -> tuple[list[float], list[float]]:
+    """Times and yaw while the arm turns by .9 rad, with a stall in the middle."""
+    options = app.Options(scenario=str(scenario))
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, clock.VirtualLoop)
+    times: list[float] = []
+    yaws: list[float] = []
+    async with app.devices(CONFIG, options, is_virtual=True) as parts:
+        stage = parts.stage
+        assert stage is not None
+        robot = app.App(CONFIG, options, parts, is_virtual=True)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(robot.run())
+            await asyncio.sleep(1.0)
+            order = Order(id="1", text="look away", source="sim", time_s=loop.time())
+            robot.bus.orders.put(order)
+            started_s = loop.time()
+            while loop.time() < started_s + 4.0:
+                await asyncio.sleep(0.01)
+                times.append(loop.time())
+                yaws.append(stage.angles_rad[parts.body.index("yaw")])
+                if stall_s and loop.time() > started_s + 0.25:
+                    loop.stall(stall_s)
+                    stall_s = 0.0
+            running.cancel()
+    return times, yaws
+
+
+@pytest.mark.parametrize("stall_s", [0.0, 0.03, 0.08, 0.3, 1.0])
+def test_the_arm_arrives_and_never_jerks(tmp_path: Path, stall_s: float) -> None:
+    scenario = tmp_path / "alone.toml"
+    scenario.write_text(ALONE)
+    times, yaws = clock.run(_turn_away(scenario, stall_s))
+    speeds = np.diff(yaws) / np.maximum(np.diff(times), 1e-6)
+    arrived_s = next(time_s for time_s, yaw in zip(times, yaws, strict=True) if yaw > 0.85) - times[0]
+    fastest = float(np.abs(speeds).max())
+    print(f"stall of {stall_s:g} s: there after {arrived_s:.2f} s, fastest {fastest:.2f} rad/s")
+    assert yaws[-1] == pytest.approx(0.9, abs=0.03)
+    assert fastest < 3.6  # the joint's limit is 3, reached in steps of a 50 Hz pulse
+    assert min(np.diff(yaws)) > -0.02  # it never springs back
