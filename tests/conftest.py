@@ -13,3 +13,20 @@ def shared_dir() -> Path:
     if not SHARED_DIR.is_dir():
         pytest.skip("the films for judging are not beside this checkout")
     return SHARED_DIR
+
+
+EMPTY_ROOM = """
+name = "empty"
+about = "Nobody is in the room."
+duration_s = 60.0
+[robot]
+position_m = [0.0, 0.0, 0.75]
+"""
+
+
+@pytest.fixture
+def empty_room(tmp_path: Path) -> Path:
+    """A scenario in which nobody is there, so that only orders and callers move anything."""
+    file = tmp_path / "empty.toml"
+    file.write_text(EMPTY_ROOM)
+    return file

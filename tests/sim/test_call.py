@@ -9,13 +9,6 @@ from agent import app
 from agent.config import Config, ModelConfig, MotionConfig
 from sim import clock
 
-ALONE = """
-name = "alone"
-about = "Nobody is in the room."
-duration_s = 60.0
-[robot]
-position_m = [0.0, 0.0, 0.75]
-"""
 CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"))
 SECONDS = 4.0
 
@@ -36,11 +29,9 @@ async def _play(scenario: Path, film: Path | None) -> list[float]:
     return tilts
 
 
-def test_the_screen_nods_with_a_real_person(tmp_path: Path, shared_dir: Path) -> None:
-    scenario = tmp_path / "alone.toml"
-    scenario.write_text(ALONE)
-    still = clock.run(_play(scenario, None))
-    moved = clock.run(_play(scenario, shared_dir / "clips" / "yes.mkv"))
+def test_the_screen_nods_with_a_real_person(empty_room: Path, shared_dir: Path) -> None:
+    still = clock.run(_play(empty_room, None))
+    moved = clock.run(_play(empty_room, shared_dir / "clips" / "yes.mkv"))
     print(f"yes.mkv: the screen's tilt goes from {min(moved):.3f} to {max(moved):.3f} rad")
     assert np.ptp(still) < 1e-3
     assert np.ptp(moved) > 0.15  # a nod of ±13° is .45 rad from end to end

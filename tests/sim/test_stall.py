@@ -11,13 +11,6 @@ from agent.config import Config, ModelConfig, MotionConfig
 from agent.events import Order
 from sim import clock
 
-ALONE = """
-name = "alone"
-about = "Nobody is in the room."
-duration_s = 60.0
-[robot]
-position_m = [0.0, 0.0, 0.75]
-"""
 CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"))
 
 
@@ -50,10 +43,8 @@ async def _turn_away(scenario: Path, stall_s: float) -> tuple[list[float], list[
 
 
 @pytest.mark.parametrize("stall_s", [0.0, 0.03, 0.08, 0.3, 1.0])
-def test_the_arm_arrives_and_never_jerks(tmp_path: Path, stall_s: float) -> None:
-    scenario = tmp_path / "alone.toml"
-    scenario.write_text(ALONE)
-    times, yaws = clock.run(_turn_away(scenario, stall_s))
+def test_the_arm_arrives_and_never_jerks(empty_room: Path, stall_s: float) -> None:
+    times, yaws = clock.run(_turn_away(empty_room, stall_s))
     speeds = np.diff(yaws) / np.maximum(np.diff(times), 1e-6)
     arrived_s = next(time_s for time_s, yaw in zip(times, yaws, strict=True) if yaw > 0.85) - times[0]
     fastest = float(np.abs(speeds).max())
