@@ -234,8 +234,8 @@ HAIRS = {"black": (22, 20, 20), "dark": (52, 36, 26), "brown": (92, 60, 36), "re
          "blond": (182, 142, 92), "grey": (150, 148, 146), "white": (208, 206, 202)}  # fmt: skip
 EUROPE, ASIA, AFRICA = (0.85, 0.08, 0.07), (0.08, 0.85, 0.07), (0.07, 0.08, 0.85)
 
-# Seeds and lips come from tools/cast.py: the greatest least distance between any two of the first seven that a
-# search over 22 seeds a name found; faces turned by at most 20° lie .60 apart or more, .53 at 40°, and nobody
+# Seeds and lips come from an earlier script of the search that tools/cast.py now makes, which need not find the
+# same ones again. Of the first seven, faces turned by at most 20° lie .60 apart or more, .53 at 40°, and nobody
 # is farther than .46 from themselves. The last five are more like the others: for scenes with look-alikes.
 CAST.update(
     Anna=_person(
