@@ -103,7 +103,7 @@ def _painters_digest() -> bytes:
     digest = hashlib.sha256(np.__version__.encode())
     for file in (
         mesh.DATA,
-        *(Path(__file__).with_name(name) for name in ("mesh.py", "paint.py", "raster.py")),
+        *(Path(__file__).with_name(name) for name in ("mesh.py", "pullover.py", "paint.py", "raster.py")),
     ):
         digest.update(file.read_bytes())
     return digest.digest()

@@ -105,6 +105,22 @@ def test_a_body_reaches_the_floor_and_faces_forward(name: str) -> None:
     assert shape.pivot[2] < -0.05
 
 
+# The naked chest bends by 48 rad/m (Hans) to 95 rad/m (Emi) where its details are.
+@pytest.mark.parametrize("name", list(people.CAST))
+def test_a_pullover_shows_no_details_of_the_chest(name: str) -> None:
+    shape = people.person(name).shape
+    cloth = shape.triangles[shape.kind == mesh.CLOTH]
+    edges = np.concatenate([cloth[:, [0, 1]], cloth[:, [1, 2]], cloth[:, [2, 0]]])
+    x, y, z = shape.points[edges].mean(axis=1).T
+    edges = edges[(x > -0.02) & (np.abs(y) < 0.09) & (z < -0.22) & (z > -0.42)]
+    assert len(edges) > 50
+    long_m = np.linalg.norm(shape.points[edges[:, 0]] - shape.points[edges[:, 1]], axis=1)
+    bend_rad = np.arccos(
+        np.clip((shape.normals[edges[:, 0]] * shape.normals[edges[:, 1]]).sum(axis=1), -1, 1)
+    )
+    assert (bend_rad / np.maximum(long_m, 0.004)).max() < 35.0
+
+
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ConfigError, match=f"'Nobody'.*{NAMES[0]}"):
         people.person("Nobody")
