@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import msgspec
 from agent import config as configs
 from agent import doctor, local
 from agent.config import Config
-from drivers.errors import ConfigError, RobotError
+from drivers.errors import ConfigError, RobotError, expected
 
 MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
 
-END_S = 6.0  # compilers get five to end in; everything else takes less than one
+END_S = 12.0  # compilers get ten to end in; everything else takes less than two
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,7 +155,7 @@ def _run(options: argparse.Namespace) -> int:
     async def robot() -> None:
         async with app.devices(config, run_options, is_virtual=False) as parts:
             running = app.App(config, run_options, parts)
-            with contextlib.ExitStack() as stack:
+            with local.alone(config.name), contextlib.ExitStack() as stack:
 
                 def ready(_: app.App) -> None:
                     assert running.remote is not None  # it is missing in virtual time only
@@ -162,8 +163,7 @@ def _run(options: argparse.Namespace) -> int:
                     stack.enter_context(local.announce(config.name, url))
                     _greet(url, has_page=not options.headless, as_json=options.json)
 
-                with local.alone(config.name):
-                    await running.run(ready)
+                await running.run(ready)
 
     return _until_interrupted(robot)
 
@@ -183,28 +183,27 @@ def _until_interrupted(robot: Callable[[], Coroutine[object, object, None]]) -> 
     except asyncio.CancelledError:
         return 0
     except BaseExceptionGroup as group:
-        expected, bugs = group.split(RobotError)
-        if bugs is not None or expected is None:
+        error = expected(group)
+        if error is None:
             raise
-        raise _first(expected) from None
+        raise error from None
     return 0
 
 
 def _end(task: asyncio.Task[None]) -> None:
     """Begin to end; what has not ended by then is named and left behind. The firmware stops by itself."""
+    loop = asyncio.get_running_loop()
 
     def leave() -> None:
-        late = ", ".join(sorted(other.get_name() for other in asyncio.all_tasks()))
+        late = ", ".join(sorted(other.get_name() for other in asyncio.all_tasks(loop))) or "a thread"
         print(f"nod: ended by force after {END_S:g} s; still running: {late}", file=sys.stderr, flush=True)
         os._exit(1)
 
     task.cancel()
-    asyncio.get_running_loop().call_later(END_S, leave)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    # A thread, not the loop: a loop or an interpreter that hangs at its end is what this is for.
+    watchdog = threading.Timer(END_S, leave)
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _greet(url: str, *, has_page: bool, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from agent.events import Bus, HeadPose, NodSignal, Order, SetPoint
 from agent.figures import Figures
 from agent.motion import PERIOD_S, Act, IdleDial, Intent, Trajectory
 from drivers.body import Body
-from drivers.errors import DeviceError, LinkError, Refused
+from drivers.errors import DeviceError, LinkError, Refused, RobotError, heed_cancellation
 from drivers.head import Head, Knot
 from drivers.link import ByteStream
 from drivers.messages import State
@@ -56,6 +56,7 @@ class Arm:
         self._is_order_new = False
         self._answered_s = -1.0
         self._said_s = -QUIET_S
+        self._stops = 0
         self._sent_until_s = 0.0
 
     @property
@@ -99,14 +100,18 @@ class Arm:
         if self.stopped_by is None:
             log.warning("stopped by %s; nothing moves until it is released", who)
         self.stopped_by = who
+        self._stops += 1
         self._motion = self._begin = None
         if self._head is not None:
             self._head.stop()
 
     async def release(self) -> None:
         """Let go of the emergency stop. Raises LinkError if the board cannot be told; it stays stopped then."""
+        stops = self._stops
         if self._head is not None:
             await self._head.release()
+        if self._stops != stops:
+            raise Refused("stopped again meanwhile; release that stop too")
         self.stopped_by = None
         self.is_held = False
         log.info("released")
@@ -120,10 +125,11 @@ class Arm:
                     log.info("head: connected")
                     self.line, tries = self._description, 0
                     await head.serve()
-            except DeviceError as exc:
+            except RobotError as exc:
                 if self.line != str(exc):
                     log.error("%s", exc)
                 self.line = str(exc)
+            heed_cancellation()
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 
@@ -141,7 +147,7 @@ class Arm:
             self._head = head
             yield head
         finally:
-            self._head = self._motion = None
+            self._head = self._motion = self._begin = None
             with suppress(DeviceError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await head.aclose()
@@ -173,10 +179,10 @@ class Arm:
             self._say_once(
                 "the set-points ran out for a moment; the arm braked and goes on from where it stands", now_s
             )
-            self._motion = None
+            self._begin_anew()
         if self._motion is None:
             telemetry = head.telemetry
-            if telemetry is None or telemetry.state in (State.MOVING, State.STOPPING):
+            if telemetry is None or telemetry.state in (State.MOVING, State.STOPPING, State.PARKING):
                 return
             self._motion, periods = motion.start(telemetry.position_rad), 1
         aim = self._bus.aim.get(AIM_MAX_AGE_S)
@@ -189,21 +195,21 @@ class Arm:
             begin=self._begin,
         )
         begun, self._begin = self._begin, None
-        for _ in range(periods):
-            self._motion = motion.step(self._motion, intent, self.body, self._trajectory)
-            intent = msgspec.structs.replace(intent, begin=None)
-        if due_s + LEAD_S < now_s + MARGIN_S:
-            return  # too late to be of use; the next tick's set-point takes its place
-        knot = Knot(
-            time_s=due_s + LEAD_S,
-            position_rad=self._motion.position_rad,
-            velocity_rad_s=self._motion.velocity_rad_s,
-        )
         try:
+            for _ in range(periods):
+                self._motion = motion.step(self._motion, intent, self.body, self._trajectory)
+                intent = msgspec.structs.replace(intent, begin=None)
+            if due_s + LEAD_S < now_s + MARGIN_S:
+                return  # too late to be of use; the next tick's set-point takes its place
+            knot = Knot(
+                time_s=due_s + LEAD_S,
+                position_rad=self._motion.position_rad,
+                velocity_rad_s=self._motion.velocity_rad_s,
+            )
             head.command(knot)
         except (LinkError, Refused) as exc:
             self._say_once(str(exc), now_s)
-            self._motion = None
+            self._begin_anew()
             return
         self._sent_until_s = knot.time_s
         if aim is not None and aim.time_s > self._answered_s:
@@ -216,6 +222,12 @@ class Arm:
             SetPoint(time_s=knot.time_s, position_rad=knot.position_rad, velocity_rad_s=knot.velocity_rad_s),
             due_s,
         )
+
+    def _begin_anew(self) -> None:
+        """Motion starts from the next pose that is read back; a gesture that was under way goes on there."""
+        if self._motion is not None:
+            self._begin = self._begin or self._motion.act
+        self._motion = None
 
     def _say_once(self, line: str, now_s: float) -> None:
         if now_s - self._said_s > QUIET_S:

@@ -21,7 +21,7 @@ from agent import app, prepare
 from agent.config import Config, ModelConfig, MqttConfig
 from agent.events import Order
 from agent.planner import PlanReport
-from drivers.errors import ConfigError, DeviceError
+from drivers.errors import ConfigError, DeviceError, expected
 
 START_TIMEOUT_S = 120.0
 MODEL_TIMEOUT_S = 60.0
@@ -76,7 +76,13 @@ def run(name: str, *, quick: bool) -> Report:
     """Run one benchmark. Raises ConfigError for an unknown name, DeviceError when the robot doesn't start."""
     if name not in BENCHES:
         raise ConfigError(f"no benchmark {name!r}; there are {', '.join(BENCHES)}")
-    figures = asyncio.run(BENCHES[name](quick))
+    try:
+        figures = asyncio.run(BENCHES[name](quick))
+    except BaseExceptionGroup as group:
+        error = expected(group)
+        if error is None:
+            raise
+        raise error from None
     return Report(bench=name, cores=os.cpu_count() or 1, figures=tuple(figures))
 
 
@@ -125,10 +131,13 @@ async def _view(url: str) -> None:
 async def _until_ready(robot: app.App) -> None:
     if not prepare.is_installed():
         raise ConfigError("the model's library is not there yet; let ./nod run prepare it first")
-    async with asyncio.timeout(MODEL_TIMEOUT_S):
-        seen = 0
-        while (await robot.bus.planner.after(seen)).state != "ready":
-            seen = robot.bus.planner.count
+    seen = 0
+    try:
+        async with asyncio.timeout(MODEL_TIMEOUT_S):
+            while (await robot.bus.planner.after(seen)).state != "ready":
+                seen = robot.bus.planner.count
+    except TimeoutError as exc:
+        raise DeviceError(f"the model was not ready within {MODEL_TIMEOUT_S:g} s") from exc
 
 
 async def _start(quick: bool) -> list[Figure]:
@@ -174,7 +183,7 @@ async def _reflex(quick: bool) -> list[Figure]:
 
 
 async def _gaze(quick: bool) -> list[Figure]:
-    """A camera frame → the set-point that answers it is on the wire, with everything running."""
+    """A camera frame → the set-point that answers it is on the wire; all but MQTT is running."""
     async with _robot(has_model=prepare.is_installed()) as robot:
         async with _busy_model(robot):
             await asyncio.sleep(30 if quick else 60)
@@ -208,6 +217,8 @@ async def _plan(quick: bool) -> list[Figure]:
             for text in HARD_SENTENCES:
                 report = await _order(robot, f"bench-{number}", text)
                 reports += [report] if report.passes else []
+    if not reports:
+        raise DeviceError("plan: the model wrote no plan; look at `nod run`'s messages")
     firsts = [report.first_step_s for report in reports if report.first_step_s is not None]
     passes = [float(report.passes) for report in reports]
     return [

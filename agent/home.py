@@ -21,7 +21,7 @@ from amqtt.errors import AMQTTError
 
 from agent.config import MqttConfig
 from agent.events import Bus, Doing, Health, Lock, Order
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, heed_cancellation
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to reach the broker
 KEEPALIVE_S = 10  # so that the last will is published within 15 s of a vanished robot
@@ -130,6 +130,7 @@ class Home:
                     log.error("%s; trying again", line)
                     is_said = True
                 self.line = line
+            heed_cancellation()
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 

@@ -14,6 +14,7 @@ from ruckig import InputParameter, OutputParameter, Result, Ruckig
 from agent.body import Point, acceleration_caps, aim
 from agent.events import HeadPose
 from drivers.body import Body
+from drivers.errors import Refused
 
 PERIOD_S = 0.01
 GAZE_TAU_S = 0.06  # smooths the pixels' jitter; a third of what a person notices as lag
@@ -93,7 +94,9 @@ class Trajectory:
         given.max_jerk = [j.max_jerk_rad_s3 for j in joints]
         result = self._otg.update(given, self._output)
         if result not in (Result.Working, Result.Finished):
-            raise ArithmeticError(f"ruckig found no trajectory: {result}")
+            raise Refused(
+                f"motion: no trajectory within the limits ({result}); the arm begins anew from its pose"
+            )
         out = self._output
         return tuple(out.new_position), tuple(out.new_velocity), tuple(out.new_acceleration)
 

@@ -166,8 +166,8 @@ class Planner:
         if model is None:
             return self._refuse(order, reply, self._why_no_model())
         try:
-            async with asyncio.timeout(self._plan_s):
-                return await self._with_model(model, text, order, robot, reply)
+            async with asyncio.timeout(self._plan_s) as writing:
+                return await self._with_model(model, text, order, robot, reply, writing)
         except TimeoutError:
             # a process that hangs is ended, and `keep` starts another
             await asyncio.get_running_loop().run_in_executor(None, model.close)
@@ -189,8 +189,9 @@ class Planner:
         return PlanReport(order_id=order.id, path="fast", plan=text, seconds=seconds, first_step_s=0.0)
 
     async def _with_model(
-        self, model: Model, text: str, order: Order, robot: Robot, reply: ReplyTo
+        self, model: Model, text: str, order: Order, robot: Robot, reply: ReplyTo, writing: asyncio.Timeout
     ) -> PlanReport:
+        """`writing` bounds the model's part alone: how long steps take to carry out is the skills' affair."""
         loop = asyncio.get_running_loop()
         id = await loop.run_in_executor(None, model.ask, self.prompt.question(text))
         known = self.prompt.known(text)
@@ -211,7 +212,9 @@ class Planner:
                         is_next = is_going and sure == len(steps) - 1 and steps[-1].name not in ALONE
                         if is_next and _is_sure(steps, written.probability, known):
                             sure += 1
+                            writing.reschedule(None)
                             is_going = await self._carry_out(order, steps[-1], robot, reply, is_last=False)
+                            writing.reschedule(loop.time() + self._plan_s)
                     case Done() as done:
                         pass
         finally:

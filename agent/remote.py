@@ -6,6 +6,7 @@ Everything that a browser sends is data to be checked: host, origin, size, rate 
 """
 
 import asyncio
+import contextlib
 import mimetypes
 import secrets
 import socket
@@ -19,6 +20,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from agent.events import Doing, Health, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
+from agent.sentences import is_stop
 from agent.viewing import (
     HISTORY,
     SIGHT_MAX_AGE_S,
@@ -61,6 +63,7 @@ MAX_IGNORED = 5000  # messages over the limit before a viewer that floods is sen
 STATE_PERIOD_S = 1 / 25
 ALIVE_PERIOD_S = 1.0  # the state is repeated so often, so that a page can tell a quiet robot from a hung one
 SAY_TIMEOUT_S = 120.0  # a long plan of a large model, with its movements
+CLOSE_TIMEOUT_S = 1.0  # for viewers to take their leave
 RELEASE_TIMEOUT_S = 5.0  # the board answers within milliseconds or not at all
 HEARTBEAT_S = 10.0
 
@@ -152,10 +155,16 @@ class Remote:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for viewer in tuple(self._viewers):
-            await viewer.socket.close(code=1001, message=b"the robot's program ended")
-        if self._runner is not None:
-            await self._runner.cleanup()
+        farewells = [
+            viewer.socket.close(code=1001, message=b"the robot's program ended") for viewer in self._viewers
+        ]
+        try:
+            with contextlib.suppress(TimeoutError):  # a suspended tab never answers
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await asyncio.gather(*farewells, return_exceptions=True)
+        finally:
+            if self._runner is not None:
+                await self._runner.cleanup()
 
     async def serve(self) -> None:
         """Watch the sources and prepare what viewers are sent; runs until cancelled."""
@@ -190,7 +199,7 @@ class Remote:
         if not text.strip():
             raise Refused("that order is empty; type what the robot should do")
         now_s = asyncio.get_running_loop().time()
-        if not allowance.take(now_s):
+        if not is_stop(text) and not allowance.take(now_s):
             raise Refused("too many orders at once; wait a second (stop always works)")
         order = Order(id=secrets.token_hex(6), text=text.strip(), source=source, time_s=now_s)
         if not self._sources.orders.put(order):
@@ -276,7 +285,7 @@ class Remote:
                     self._call.feed(viewer),
                 )
                 senders = [group.create_task(_until_gone(feed), name="page viewer") for feed in feeds]
-                await self._listen_to(viewer)
+                await self._listen_to(viewer, group)
                 for sender in senders:
                     sender.cancel()
         finally:
@@ -294,10 +303,10 @@ class Remote:
             count = channel.count
             await viewer.socket.send_str(data.decode())
 
-    async def _listen_to(self, viewer: Viewer) -> None:
+    async def _listen_to(self, viewer: Viewer, group: asyncio.TaskGroup) -> None:
         async for message in viewer.socket:
             if message.type == WSMsgType.TEXT:
-                await self._take(viewer, message.data)
+                self._take(viewer, message.data, group)
             elif message.type == WSMsgType.BINARY:
                 self._scold(viewer, "the page sends text only; reload it")
             if viewer.ignored > MAX_IGNORED:
@@ -305,7 +314,7 @@ class Remote:
             # Messages that lie ready would otherwise keep the loop from the motion tick.
             await asyncio.sleep(0)
 
-    async def _take(self, viewer: Viewer, text: str) -> None:
+    def _take(self, viewer: Viewer, text: str, group: asyncio.TaskGroup) -> None:
         try:
             message = decode_message(text)
         except NONSENSE as exc:
@@ -316,7 +325,9 @@ class Remote:
                 case Stop():
                     self._sources.stop("page")
                 case Release():
-                    await self._release()
+                    if not viewer.is_releasing:  # beside the messages, so that a stop is never behind it
+                        viewer.is_releasing = True
+                        group.create_task(self._release_for(viewer), name="page release")
                 case Drawn(stream=stream):
                     viewer.under_way[stream] = max(0, viewer.under_way[stream] - 1)
                     viewer.drew[stream].set()
@@ -324,6 +335,14 @@ class Remote:
                     self._order(sentence, "page", viewer.allowance)
         except RobotError as exc:
             viewer.complain(str(exc))
+
+    async def _release_for(self, viewer: Viewer) -> None:
+        try:
+            await self._release()
+        except RobotError as exc:
+            viewer.complain(str(exc))
+        finally:
+            viewer.is_releasing = False
 
     def _scold(self, viewer: Viewer, text: str) -> None:
         if viewer.allowance.take(asyncio.get_running_loop().time()):

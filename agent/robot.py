@@ -57,8 +57,8 @@ class Robot:
             while self._arm.act is not None:
                 self._may_move()
                 await asyncio.sleep(POLL_S)
-        except asyncio.CancelledError:
-            self._arm.end_act()
+        except BaseException:
+            self._arm.end_act()  # cancelled or refused: it must not be made later
             raise
 
     async def rest(self) -> None:

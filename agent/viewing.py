@@ -215,6 +215,7 @@ class Viewer:
         self.drew = {"camera": asyncio.Event(), "call": asyncio.Event()}
         self.allowance = Allowance()
         self.ignored = 0
+        self.is_releasing = False
 
     def complain(self, text: str) -> None:
         self.lines.put(msgspec.json.encode(Complaint(text)))

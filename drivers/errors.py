@@ -13,6 +13,8 @@ RobotError
 Every message says what was wrong, where, and what to do, in one line.
 """
 
+import asyncio
+
 
 class RobotError(Exception):
     """Base of all errors that a person may see without a traceback."""
@@ -48,3 +50,25 @@ class Refused(RobotError):
 
 class PlanError(RobotError):
     """A sentence or a plan that cannot be understood."""
+
+
+def expected(group: BaseExceptionGroup[BaseException]) -> RobotError | None:
+    """The first error of a group in which nothing but RobotErrors ended tasks; None if there was a bug."""
+    known, bugs = group.split(RobotError)
+    if bugs is not None or known is None:
+        return None
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, RobotError)
+    return first
+
+
+def heed_cancellation() -> None:
+    """Raise CancelledError if this task was told to end; for loops that catch errors and try again.
+
+    Python 3.11's TaskGroup loses a cancellation that meets an error of one of its tasks.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -191,6 +191,8 @@ class Head:
         self._stop_token = 0
         await self._configure()
         await self._settle(token)
+        if self._stop_token:
+            raise Refused("head: stopped again meanwhile")
 
     async def next_telemetry(self) -> Telemetry:
         """Wait for the next report. Raises LinkTimeout after half a second without one."""

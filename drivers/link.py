@@ -247,7 +247,8 @@ class Link:
         self._stream.write(wire.encode(message))
 
     def urgent(self, message: messages.Stop) -> None:
-        """At once, before all that waits, and again every 10 ms until the board has it."""
+        """At once, before every message that waits (behind the 10 ms of bytes already handed to the port at
+        most), and again every 10 ms until the board has it."""
         self._urgent = message
         self._repeat_urgent()
 
