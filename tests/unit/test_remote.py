@@ -35,6 +35,7 @@ class House:
         self.stopped = asyncio.Event()
         self.releases = 0
         self.release_fails = False
+        self.release_hangs = False
         self.sources = Sources(
             frames=Latest(),
             sight=Latest(),
@@ -59,6 +60,8 @@ class House:
         self.stopped.set()
 
     async def release(self) -> None:
+        if self.release_hangs:
+            await asyncio.Event().wait()
         if self.release_fails:
             raise DeviceError("head: no answer; check the cable")
         self.releases += 1
@@ -184,6 +187,15 @@ async def test_an_order_goes_in_and_its_replies_come_out(house: House) -> None:
             assert (await page.next("reply"))["text"] == "done"
     async with house.viewer() as late:
         assert [line["type"] for line in (await late.next("hello"))["history"]] == ["order", "reply"]
+
+
+async def test_a_stop_never_waits_behind_a_release(house: House) -> None:
+    house.release_hangs = True
+    async with house.viewer() as viewer:
+        await viewer.send(type="release")
+        await viewer.send(type="stop")
+        async with asyncio.timeout(1.0):  # a release may take five seconds
+            await house.stopped.wait()
 
 
 async def test_stop_and_release(house: House) -> None:
