@@ -27,11 +27,11 @@ WITHOUT_MODEL = Config(model=ModelConfig(enabled=False))
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float, float]:
-    """Eight seconds of the same seed, twice, with the seconds it took."""
+    """Five seconds of the same seed, twice, with the seconds it took."""
     folder = tmp_path_factory.mktemp("recordings")
     first, second = folder / "first.mcap", folder / "second.mcap"
-    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 8.0, first)
-    app.simulate(WITHOUT_MODEL, app.Options(seed=7), 8.0, second)
+    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, first)
+    app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, second)
     return first, second, verdict.simulated_s, verdict.wall_s
 
 
@@ -49,7 +49,7 @@ def test_it_runs_faster_than_real_time(recordings: tuple[Path, Path, float, floa
 
 
 def test_it_holds_on_to_one_person() -> None:
-    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=1), 10.0, None)
+    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=1), 6.0, None)
     assert verdict.lock_share > 0.7
     assert len(verdict.locked_onto) == 1
 
