@@ -199,6 +199,7 @@ class Arm:
             for _ in range(periods):
                 self._motion = motion.step(self._motion, intent, self.body, self._trajectory)
                 intent = msgspec.structs.replace(intent, begin=None)
+            now_s = asyncio.get_running_loop().time()  # the host may have stalled since the tick began
             if due_s + LEAD_S < now_s + MARGIN_S:
                 return  # too late to be of use; the next tick's set-point takes its place
             knot = Knot(
