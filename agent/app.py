@@ -22,7 +22,7 @@ from agent.config import Config
 from agent.events import Bus, Latest, Order, PlannerStatus
 from agent.eyes import Eye, Watcher, watch_caller
 from agent.figures import Figures
-from agent.home import Home, address, serve_broker
+from agent.home import Home, address
 from agent.planner import Planner, PlanReport
 from agent.record import Recorder
 from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
@@ -33,6 +33,7 @@ from drivers.body import Body
 from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, OpenCvCamera
 from drivers.errors import ConfigError, RobotError
 from drivers.link import ByteStream, SerialStream
+from drivers.mqtt import serve_broker
 from sim import clock
 from sim.board import Board, LockstepBoard, ProcessBoard
 from sim.people import NAMES

@@ -1,4 +1,4 @@
-"""MQTT: the robot's own topics, and a broker on this machine for a house that has none.
+"""MQTT: the robot's own topics.
 
 nod/<id>/chat          in   a sentence (text, at most 2,000 bytes)
 nod/<id>/reply         out  what the robot says, as JSON (agent.events.Reply)
@@ -7,28 +7,21 @@ nod/<id>/availability  out  "online" or "offline"; retained, and the last will
 """
 
 import asyncio
-import contextlib
 import logging
-import socket
-import ssl
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-import aiomqtt
 import msgspec
-from amqtt.broker import Broker
-from amqtt.errors import AMQTTError
 
 from agent.config import MqttConfig
 from agent.events import Bus, Doing, Health, Lock, Order
-from drivers.errors import DeviceError, heed_cancellation
+from drivers.errors import heed_cancellation
+from drivers.mqtt import LOOPBACK, Address, Client, Lost, connect_to
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to reach the broker
-KEEPALIVE_S = 10  # so that the last will is published within 15 s of a vanished robot
 QUIET_TRIES = 2  # a first connection may fail so often unsaid: our own broker starts beside us
 STATE_PERIOD_S = 1.0
 MAX_CHAT_BYTES = 2000  # a long paragraph; the planner has its own, same limit
-LOOPBACK = "127.0.0.1"
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +32,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     doing: Doing | None
     lock: Lock | None
     health: Health | None
-
-
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the broker is."""
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = None
-    is_tls: bool = False
-
-    def __str__(self) -> str:
-        return f"{'mqtts' if self.is_tls else 'mqtt'}://{self.host}:{self.port}"
 
 
 def address(config: MqttConfig) -> Address:
@@ -67,38 +47,6 @@ def address(config: MqttConfig) -> Address:
         password=unquote(parts.password) if parts.password else None,
         is_tls=is_tls,
     )
-
-
-async def serve_broker(port: int) -> None:
-    """Run the embedded broker, reachable from this machine only, until cancelled.
-
-    Raises DeviceError when the port is taken.
-    """
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as exc:
-            raise DeviceError(
-                f"mqtt: port {port} is taken; if that is the house's broker, set mqtt.url in nod.toml to it, "
-                "else choose another mqtt.port"
-            ) from exc
-    broker = Broker(
-        {
-            "listeners": {"default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}", "max_connections": 50}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-    )
-    try:
-        await broker.start()
-    except AMQTTError as exc:
-        raise DeviceError(
-            f"mqtt: the embedded broker did not start ({exc}); choose another mqtt.port"
-        ) from exc
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await broker.shutdown()
 
 
 class Home:
@@ -117,14 +65,14 @@ class Home:
         tries, is_said = 0, False
         while True:
             try:
-                async with self._client() as client:
+                async with connect_to(self._broker, f"{self._topic}/availability") as client:
                     log.info("mqtt: connected to %s", self._broker)
                     self.line, tries, is_said = "connected", 0, False
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(client), name="mqtt-listen")
                         group.create_task(self._tell_state(client), name="mqtt-state")
                         group.create_task(self._tell_replies(client), name="mqtt-replies")
-            except* aiomqtt.MqttError as group_exc:
+            except* Lost as group_exc:
                 line = f"mqtt: no connection to {self._broker} ({group_exc.exceptions[0]})"
                 if not is_said and (self.line == "connected" or tries >= QUIET_TRIES):
                     log.error("%s; trying again", line)
@@ -134,19 +82,7 @@ class Home:
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 
-    def _client(self) -> aiomqtt.Client:
-        broker = self._broker
-        return aiomqtt.Client(
-            broker.host,
-            broker.port,
-            username=broker.user,
-            password=broker.password,
-            tls_context=ssl.create_default_context() if broker.is_tls else None,
-            keepalive=KEEPALIVE_S,
-            will=aiomqtt.Will(f"{self._topic}/availability", "offline", qos=1, retain=True),
-        )
-
-    async def _listen(self, client: aiomqtt.Client) -> None:
+    async def _listen(self, client: Client) -> None:
         await client.subscribe(f"{self._topic}/chat", qos=1)
         await client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
         async for message in client.messages:
@@ -158,7 +94,7 @@ class Home:
                 continue  # an order from before this robot was here
             self._bus.orders.put(self._order(payload.decode("utf-8", "replace")))
 
-    async def _tell_state(self, client: aiomqtt.Client) -> None:
+    async def _tell_state(self, client: Client) -> None:
         last = b""
         while True:
             state = msgspec.json.encode(
@@ -171,7 +107,7 @@ class Home:
                 last = state
             await asyncio.sleep(STATE_PERIOD_S)
 
-    async def _tell_replies(self, client: aiomqtt.Client) -> None:
+    async def _tell_replies(self, client: Client) -> None:
         while True:
             reply = await self._replies.get()
             await client.publish(f"{self._topic}/reply", msgspec.json.encode(reply), qos=1)

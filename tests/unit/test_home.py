@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from agent.config import MqttConfig
-from agent.home import Address, address, serve_broker
+from agent.home import address
 from drivers.errors import DeviceError
+from drivers.mqtt import Address, serve_broker
 
 
 async def test_a_taken_port_says_what_to_set() -> None:
