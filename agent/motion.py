@@ -9,7 +9,7 @@ import math
 from typing import Literal
 
 import msgspec
-from ruckig import InputParameter, OutputParameter, Result, Ruckig
+from ruckig import InputParameter, OutputParameter, Result, Ruckig, RuckigError, Synchronization
 
 from agent.body import Point, acceleration_caps, aim
 from agent.events import HeadPose
@@ -75,6 +75,8 @@ class Trajectory:
         dofs = len(body.joint)
         self._otg = Ruckig(dofs, PERIOD_S)
         self._input = InputParameter(dofs)
+        # Joints that wait for each other gain nothing here, and ruckig now and then finds no common time.
+        self._input.synchronization = Synchronization.No
         self._output = OutputParameter(dofs)
         self._body = body
 
@@ -92,7 +94,11 @@ class Trajectory:
         given.max_velocity = [j.max_velocity_rad_s for j in joints]
         given.max_acceleration = acceleration_caps(self._body, state.position_rad)
         given.max_jerk = [j.max_jerk_rad_s3 for j in joints]
-        result = self._otg.update(given, self._output)
+        try:
+            result = self._otg.update(given, self._output)
+        except RuckigError as exc:
+            line = str(exc).strip().partition("\n")[0]
+            raise Refused(f"motion: no trajectory ({line}); the arm begins anew from its pose") from exc
         if result not in (Result.Working, Result.Finished):
             raise Refused(
                 f"motion: no trajectory within the limits ({result}); the arm begins anew from its pose"

@@ -4,7 +4,7 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.body import acceleration_caps
@@ -99,6 +99,16 @@ def test_idle_off_is_dead_still(body: Body, trajectory: Trajectory) -> None:
     pitch=ANGLE,
     yaw=ANGLE,
     kind=st.sampled_from(["nod", "shake", "tilt"]),
+)
+@example(  # once ruckig found no time at which all joints arrive together
+    points=[
+        (0.99, 2.577518016845426, 0.0),
+        (3.6675860044898845, 2.4225968118660717, 0.0),
+        (3.625, 2.375, 0.0),
+    ],
+    pitch=1.0,
+    yaw=-1.9999999999999998,
+    kind="nod",
 )
 def test_whatever_is_asked_the_limits_hold(
     points: list[tuple[float, float, float]], pitch: float, yaw: float, kind: str
