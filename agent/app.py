@@ -179,7 +179,6 @@ class App:
         self.planner = Planner()
         self.reports: Latest[PlanReport] = Latest()
         self.remote: Remote | None = None
-        self.home: Home | None = None
         self._config = config
         self._options = options
         self._is_virtual = is_virtual
@@ -237,10 +236,10 @@ class App:
             tasks.append(Task(name="replies", work=self._show_replies(self.remote)))
         if config.mqtt.enabled and not self._is_virtual:
             broker = address(config.mqtt)
-            self.home = Home(config.name, broker, self.bus, lambda text: self.order(text, "mqtt"))
+            home = Home(config.name, broker, self.bus, lambda text: self.order(text, "mqtt"))
             if config.mqtt.url is None:
                 tasks.append(Task(name="broker", work=serve_broker(broker.port), may_fail=True))
-            tasks.append(Task(name="mqtt", work=self.home.serve()))
+            tasks.append(Task(name="mqtt", work=home.serve()))
         return tasks
 
     async def _spare_collector(self) -> None:
@@ -284,9 +283,6 @@ class App:
         while True:
             remote.tell(await replies.get())
 
-    async def _release(self) -> None:
-        await self.arm.release()
-
     def _sources(self) -> Sources:
         loop = asyncio.get_running_loop()
         bus = self.bus
@@ -304,7 +300,7 @@ class App:
             scene=self.devices.scene,
             orders=bus.orders,
             stop=self.arm.emergency_stop,
-            release=self._release,
+            release=self.arm.release,
         )
 
 

@@ -100,10 +100,6 @@ class Inbox(Generic[T]):
         """The oldest item if there is one."""
         return self._items.popleft() if self._items else None
 
-    def clear(self) -> None:
-        """Throw away what waits; used by stop."""
-        self._items.clear()
-
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence that somebody gave the robot."""
@@ -236,24 +232,23 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table of channels."""
 
     name: str
-    max_age_s: float | None  # older is as good as none
     is_recorded: bool
 
 
 CHANNELS = (
-    Channel(name="frames", max_age_s=0.5, is_recorded=False),
-    Channel(name="sight", max_age_s=0.5, is_recorded=True),
-    Channel(name="lock", max_age_s=0.5, is_recorded=True),
-    Channel(name="aim", max_age_s=0.6, is_recorded=True),
-    Channel(name="call_frames", max_age_s=0.5, is_recorded=False),
-    Channel(name="call_sight", max_age_s=0.5, is_recorded=True),
-    Channel(name="nod", max_age_s=0.3, is_recorded=True),
-    Channel(name="gesture", max_age_s=None, is_recorded=True),
-    Channel(name="set_point", max_age_s=None, is_recorded=True),
-    Channel(name="doing", max_age_s=None, is_recorded=True),
-    Channel(name="planner", max_age_s=None, is_recorded=True),
-    Channel(name="health", max_age_s=None, is_recorded=True),
-    Channel(name="reply", max_age_s=None, is_recorded=True),
+    Channel(name="frames", is_recorded=False),
+    Channel(name="sight", is_recorded=True),
+    Channel(name="lock", is_recorded=True),
+    Channel(name="aim", is_recorded=True),
+    Channel(name="call_frames", is_recorded=False),
+    Channel(name="call_sight", is_recorded=True),
+    Channel(name="nod", is_recorded=True),
+    Channel(name="gesture", is_recorded=True),
+    Channel(name="set_point", is_recorded=True),
+    Channel(name="doing", is_recorded=True),
+    Channel(name="planner", is_recorded=True),
+    Channel(name="health", is_recorded=True),
+    Channel(name="reply", is_recorded=True),
 )
 
 

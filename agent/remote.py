@@ -132,11 +132,6 @@ class Remote:
         """Where the page is, for a browser on this machine."""
         return f"http://127.0.0.1:{self.port}/"
 
-    @property
-    def viewers(self) -> int:
-        """How many browsers look on."""
-        return len(self._viewers)
-
     async def __aenter__(self) -> "Remote":
         """Bind and listen. Raises DeviceError when the port, or every one of those tried, is taken."""
         listener = _listen(self._asked_port)

@@ -129,18 +129,6 @@ class Sentences:
                     made.append(Sample(sentence, self._language.print_step(step)))
         return made
 
-    def vocabulary(self) -> frozenset[str]:
-        """Every word of the examples and of the skills' own words."""
-        words: set[str] = set()
-        for skill, example in self._examples:
-            words.update(re.findall(r"[a-z]+", example.template.lower()), {skill.name})
-            for parameter in skill.signature.parameters:
-                if isinstance(parameter.kind, Choice):
-                    words.update(parameter.kind.values)
-        for form in COUNT_WORDS.values():
-            words.update(re.findall(r"[a-z]+", form))
-        return frozenset(words)
-
     def _is_sound(self, skill: Skill, arguments: dict[str, Value]) -> bool:
         for parameter in skill.signature.parameters:
             value = arguments.get(parameter.name, parameter.default)

@@ -65,7 +65,9 @@ async def serve_broker(port: int) -> None:
             ) from exc
     broker = Broker(
         {
-            "listeners": {"default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}", "max_connections": 50}},
+            "listeners": {
+                "default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}", "max_connections": MAX_CONNECTIONS}
+            },
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         }
     )
