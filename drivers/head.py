@@ -12,7 +12,7 @@ from drivers import messages
 from drivers.body import MAX_JOINTS, Joint
 from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, ProtocolError, Refused
 from drivers.link import ByteStream, Link
-from drivers.messages import Reason, State
+from drivers.messages import Reason, ResetCause, State
 
 # The board's lines stand outside the planner's, so that a plan at its limits, rounded to the wire's units and
 # joined by cubics, is not refused. Position has no such margin.
@@ -24,6 +24,7 @@ STATUS_S = 0.5  # the board reports every 20 ms
 STOPPING_S = 3.0  # the slowest body stands within two seconds; parking ends at hello
 CLOCK_S = 0.5  # the first round trips come every 20 ms
 CLOCK_SAMPLES = 3  # before the board's clock is trusted
+PULSE_RATE_HZ = 50.0  # what every servo takes
 RELEASE_S = 1.0  # for the stop itself to arrive, which is repeated every 10 ms
 
 
@@ -47,6 +48,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: Reason
     rx_errors: int
     underruns: int
+    is_stop_line_open: bool  # the stop button is pressed, or its wire is cut
+    reset_cause: ResetCause
 
 
 def limit(value: float, low: float, high: float, name: str) -> float:
@@ -74,12 +77,15 @@ class Head:
     After a LinkError throw it away and build another with a new stream.
     """
 
-    def __init__(self, stream: ByteStream, joints: tuple[Joint, ...]) -> None:
+    def __init__(
+        self, stream: ByteStream, joints: tuple[Joint, ...], pulse_rate_hz: float = PULSE_RATE_HZ
+    ) -> None:
         if not 1 <= len(joints) <= MAX_JOINTS:
             raise ConfigError(f"a board moves 1 to {MAX_JOINTS} joints, the body has {len(joints)}")
         self._joints = joints
         self._limits = tuple(_limits_of(place, joint) for place, joint in enumerate(joints))
         self._bounds = tuple(_bounds_of(joint) for joint in joints)
+        self._pulse_period_us = round(1e6 / pulse_rate_hz)
         self._link = Link(stream, self._take)
         self._session = 0
         self._is_ready = False
@@ -268,17 +274,25 @@ class Head:
     async def _configure(self) -> None:
         for bounds in self._limits:
             await self._ask(bounds)
-        await self._ask(messages.Enable(joint_count=len(self._joints)))
+        await self._ask(messages.Enable(joint_count=len(self._joints), pulse_period_us=self._pulse_period_us))
 
     async def _ask(self, message: messages.Message) -> None:
         reason = await self._link.request(message)
         if reason is Reason.NONE:
             return
         what = type(message).__name__.lower()
+        if reason is Reason.STOP_LINE:
+            raise Refused("head: the stop button is pressed, or its wire is cut; let go of it, then release")
         if isinstance(message, messages.Limits):
+            joint = self._joints[message.joint]
+            if reason is Reason.PIN:
+                raise ConfigError(
+                    f"{self._link.name}: this board has no servo pin {message.pin} (joint {joint.name!r}); "
+                    "docs/hardware.md names the pins"
+                )
             raise ConfigError(
                 f"{self._link.name}: the board does not take the limits of joint "
-                f"{self._joints[message.joint].name!r}; compare them with body.toml, or switch the board "
+                f"{joint.name!r}; compare them with body.toml, or switch the board "
                 "off and on if the body was changed"
             )
         raise Refused(f"{self._link.name}: the board refuses {what!r}: {reason.name.lower()}")
@@ -298,10 +312,12 @@ class Head:
             )
         if message.stop_token:
             self._last_token = max(self._last_token, message.stop_token)
-            if not self._stop_token and not self._is_ready:
-                self._stop_token = message.stop_token  # stopped before this session
+            if message.stop_token != self._stop_token and not self._link.is_urgent_pending:
+                # Stopped before this session, or by the button.
+                self._stop_token, self._previous = message.stop_token, None
         try:
             state, last_reason = State(message.state), Reason(message.last_reason)
+            reset_cause = ResetCause(message.reset_cause)
         except ValueError as exc:
             raise ProtocolError(
                 f"{self._link.name}: the board reports {exc}; flash its firmware again"
@@ -321,6 +337,8 @@ class Head:
             last_reason=last_reason,
             rx_errors=message.rx_errors,
             underruns=message.underruns,
+            is_stop_line_open=message.is_stop_line_open != 0,
+            reset_cause=reset_cause,
         )
         self._news.set()
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-TABLE_HASH = 0x912958A2
+TABLE_HASH = 0x14BA8BB6
 MAX_BODY_BYTES = 48
 
 
@@ -40,6 +40,16 @@ class Reason(enum.IntEnum):
     LIMITS = 11  # limits that make no sense, are missing, or exclude the present pose
     TOKEN = 12  # not the token of the present stop
     JOINT = 13  # no such joint
+    PIN = 14  # no servo pin of this board, or another joint's
+    STOP_LINE = 15  # the stop button is pressed, or its wire is cut
+
+
+class ResetCause(enum.IntEnum):
+    """Why the board last began anew."""
+
+    POWER = 0  # it was switched on
+    WATCHDOG = 1  # the firmware hung, and the chip's watchdog noticed
+    OTHER = 2  # the reset pin, a dip in the supply, or a debugger
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,14 +132,16 @@ class Enable(msgspec.Struct, frozen=True, kw_only=True):
     """Pulses on, holding the present pose. (reliable, from the host)"""
 
     TYPE: ClassVar[int] = 3
-    SIZE: ClassVar[int] = 1
+    SIZE: ClassVar[int] = 3
     joint_count: int
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<B")
+    pulse_period_us: int  # 20000 for analogue servos, down to 3000 for fast digital ones
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<BH")
 
     def pack(self) -> bytes:
         """The body's bytes; struct.error if a number does not fit."""
         return self._LAYOUT.pack(
             self.joint_count,
+            self.pulse_period_us,
         )
 
     @classmethod
@@ -138,6 +150,7 @@ class Enable(msgspec.Struct, frozen=True, kw_only=True):
         v = cls._LAYOUT.unpack(body)
         return cls(
             joint_count=v[0],
+            pulse_period_us=v[1],
         )
 
 
@@ -365,7 +378,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Telemetry, 50 times a second. (stream, from the board)"""
 
     TYPE: ClassVar[int] = 80
-    SIZE: ClassVar[int] = 32
+    SIZE: ClassVar[int] = 34
     time_us: int
     session: int
     state: int
@@ -376,7 +389,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     rx_errors: int
     underruns: int  # knots ran out while moving
-    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<IHBBHbHbHbHbIHHHH")
+    is_stop_line_open: int  # 1: the stop button is pressed, or its wire is cut
+    reset_cause: int
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<IHBBHbHbHbHbIHHHHBB")
 
     def pack(self) -> bytes:
         """The body's bytes; struct.error if a number does not fit."""
@@ -398,6 +413,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
             self.refused,
             self.rx_errors,
             self.underruns,
+            self.is_stop_line_open,
+            self.reset_cause,
         )
 
     @classmethod
@@ -415,6 +432,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
             refused=v[14],
             rx_errors=v[15],
             underruns=v[16],
+            is_stop_line_open=v[17],
+            reset_cause=v[18],
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import signal
 import struct
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -32,6 +33,14 @@ class Board(Protocol):
 
     def advance(self, now_s: float) -> None:
         """Let the firmware run up to loop time `now_s`; one with a clock of its own needs no push."""
+        ...
+
+    def press_stop(self, is_pressed: bool) -> None:
+        """The stop button at the board, or a cut in its wire."""
+        ...
+
+    def reset(self) -> None:
+        """The chip begins anew, as by its reset pin."""
         ...
 
     def pulses(self) -> list[PwmFrame]:
@@ -82,7 +91,15 @@ class Core:
 
     def pulse_us(self, channel: int) -> int:
         """The channel's pulse this moment, 0 for none."""
-        return int(self._library.nod_pwm_us(self._core, channel))
+        return int(self._library.nod_pulse_us(self._core, channel))
+
+    def press_stop(self, is_pressed: bool) -> None:
+        """The stop button, or a cut in its wire."""
+        self._library.nod_open_stop_line(self._core, is_pressed)
+
+    def reset(self, now_us: int) -> None:
+        """The chip begins anew, as by its reset pin."""
+        self._library.nod_reset(self._core, now_us)
 
 
 class LockstepBoard:
@@ -142,6 +159,12 @@ class LockstepBoard:
         """Put the cable back in."""
         self._is_cut = False
 
+    def press_stop(self, is_pressed: bool) -> None:
+        self._core.press_stop(is_pressed)
+
+    def reset(self) -> None:
+        self._core.reset(self._board_us(asyncio.get_running_loop().time()))
+
     def advance(self, now_s: float) -> None:
         for time_us, pulse_us in self._core.advance(self._board_us(now_s)):
             time_s = (self._first_s or 0.0) + (time_us - self._first_us) * 1e-6
@@ -168,11 +191,13 @@ class LockstepBoard:
 class ProcessBoard:
     """The core as a process in real time; `port` is what a driver opens.
 
-    Raises ConfigError when the program is not built, DeviceError when it does not start.
+    Its clock may run `drift_ppm` millionths fast. Raises ConfigError when the program is not built, DeviceError
+    when it does not start.
     """
 
-    def __init__(self, joint_count: int) -> None:
+    def __init__(self, joint_count: int, drift_ppm: int = 0) -> None:
         self._joint_count = joint_count
+        self._drift_ppm = drift_ppm
         self._process: Process | None = None
         self._pipe = -1
         self._rest = b""
@@ -185,7 +210,7 @@ class ProcessBoard:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 program,
-                *("--pwm-fd", str(far_end)),
+                *("--pwm-fd", str(far_end), "--drift-ppm", str(self._drift_ppm)),
                 stdout=PIPE,
                 pass_fds=(far_end,),
                 start_new_session=True,  # Ctrl-C in a terminal ends the robot, and the robot its board
@@ -225,8 +250,17 @@ class ProcessBoard:
 
     def kill(self) -> None:
         """What a dead board looks like: no farewell."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            self._process.send_signal(number)
+
+    def press_stop(self, is_pressed: bool) -> None:
+        self._signal(signal.SIGUSR1 if is_pressed else signal.SIGUSR2)
+
+    def reset(self) -> None:
+        self._signal(signal.SIGHUP)
 
     def advance(self, now_s: float) -> None:
         """Nothing to do: it has the machine's clock, which the loop reads too."""
@@ -278,8 +312,12 @@ def load_library() -> ctypes.CDLL:
     library.nod_advance.restype = ctypes.c_size_t
     library.nod_transmit.argtypes = [board, ctypes.c_char_p, ctypes.c_size_t]
     library.nod_transmit.restype = ctypes.c_size_t
-    library.nod_pwm_us.argtypes = [board, ctypes.c_uint8]
-    library.nod_pwm_us.restype = ctypes.c_uint16
+    library.nod_pulse_us.argtypes = [board, ctypes.c_uint8]
+    library.nod_pulse_us.restype = ctypes.c_uint16
+    library.nod_open_stop_line.argtypes = [board, ctypes.c_bool]
+    library.nod_open_stop_line.restype = None
+    library.nod_reset.argtypes = [board, ctypes.c_uint64]
+    library.nod_reset.restype = None
     byte = ctypes.c_uint8
     library.nod_encode.argtypes = [byte, byte, byte, ctypes.c_char_p, byte, ctypes.c_char_p]
     library.nod_encode.restype = ctypes.c_size_t

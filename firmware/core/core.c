@@ -6,11 +6,17 @@
 #define QUIET_STOP_US 200000 /* without a fresh set-point: slow down */
 #define QUIET_PARK_US 5000000
 #define QUIET_DETACH_US 30000000
+#define STOP_LINE_TICKS 3u /* a contact bounces, and a motor's spark is shorter */
+#define PULSE_PERIOD_MIN_US 3000u
+#define PULSE_PERIOD_MAX_US 20000u
 
-void core_init(core_t *core)
+void core_init(core_t *core, uint32_t pins, uint8_t reset_cause)
 {
     memset(core, 0, sizeof *core);
     core->state = STATE_IDLE;
+    core->pins = pins;
+    core->reset_cause = reset_cause;
+    core->pulse_period_us = PULSE_PERIOD_MAX_US;
 }
 
 static bool is_in_motion(const core_t *core)
@@ -21,7 +27,7 @@ static bool is_in_motion(const core_t *core)
 /* Slows down from here; the knots ahead are forgotten at once. */
 static void start_stopping(core_t *core)
 {
-    core->motion.count = 0;
+    motion_let_go(&core->motion);
     core->state = STATE_STOPPING;
 }
 
@@ -55,23 +61,36 @@ static uint8_t on_limits(core_t *core, const limits_t *limits)
     if (is_in_motion(core) || core->state == STATE_STOPPED) {
         return REASON_STATE;
     }
+    if (limits->pin >= 32 || !(core->pins & (1ul << limits->pin))) {
+        return REASON_PIN;
+    }
     return motion_set_limits(&core->motion, limits, core->is_attached);
 }
 
-static uint8_t on_enable(core_t *core, uint8_t joint_count)
+static uint8_t on_enable(core_t *core, const enable_t *enable)
 {
+    const joint_t *joint = core->motion.joint;
     if (is_in_motion(core) || core->state == STATE_STOPPED) {
         return REASON_STATE;
     }
-    if (joint_count == 0 || joint_count > MAX_JOINTS) {
+    if (enable->joint_count == 0 || enable->joint_count > MAX_JOINTS) {
         return REASON_JOINT;
     }
-    for (uint8_t j = 0; j < joint_count; j++) {
-        if (!core->motion.joint[j].is_set) {
+    if (enable->pulse_period_us < PULSE_PERIOD_MIN_US || enable->pulse_period_us > PULSE_PERIOD_MAX_US) {
+        return REASON_LIMITS;
+    }
+    for (uint8_t j = 0; j < enable->joint_count; j++) {
+        if (!joint[j].is_set) {
             return REASON_LIMITS;
         }
+        for (uint8_t other = 0; other < j; other++) {
+            if (joint[other].pin == joint[j].pin) {
+                return REASON_PIN;
+            }
+        }
     }
-    core->motion.joint_count = joint_count;
+    core->motion.joint_count = enable->joint_count;
+    core->pulse_period_us = enable->pulse_period_us;
     motion_freeze(&core->motion);
     core->is_attached = true;
     core->intent_us = core->now_us;
@@ -97,10 +116,20 @@ static uint8_t on_release(core_t *core, uint32_t token)
     if (token != core->stop_token) {
         return REASON_TOKEN;
     }
+    if (core->stop_line_ticks > 0) {
+        return REASON_STOP_LINE;
+    }
     core->stop_token = 0;
     core->intent_us = core->now_us;
     core->state = core->is_attached ? STATE_HOLDING : STATE_IDLE;
     return REASON_NONE;
+}
+
+static void latch(core_t *core, uint32_t token)
+{
+    motion_freeze(&core->motion);
+    core->state = STATE_STOPPED;
+    core->stop_token = token;
 }
 
 static void on_stop(core_t *core, uint32_t token)
@@ -109,11 +138,23 @@ static void on_stop(core_t *core, uint32_t token)
         core->misread++;
         return;
     }
-    motion_freeze(&core->motion);
-    core->state = STATE_STOPPED;
-    core->stop_token = token;
+    latch(core, token);
     core->stop_ack_token = token;
     core->is_stop_ack_due = true;
+}
+
+/* A line that opens is a stop of its own: whoever would release an earlier one has to learn of it first. */
+static void watch_stop_line(core_t *core, bool is_open)
+{
+    if (!is_open) {
+        core->stop_line_ticks = 0;
+    } else if (core->stop_line_ticks < STOP_LINE_TICKS) {
+        core->stop_line_ticks++;
+        if (core->stop_line_ticks == STOP_LINE_TICKS) {
+            uint32_t token = core->now_us ^ core->stop_token;
+            latch(core, token == 0 ? 1 : token);
+        }
+    }
 }
 
 static uint8_t run_reliable(core_t *core, const frame_t *frame)
@@ -123,7 +164,10 @@ static uint8_t run_reliable(core_t *core, const frame_t *frame)
         limits_t limits = read_limits(frame->body);
         return on_limits(core, &limits);
     }
-    case TYPE_ENABLE: return on_enable(core, read_enable(frame->body).joint_count);
+    case TYPE_ENABLE: {
+        enable_t enable = read_enable(frame->body);
+        return on_enable(core, &enable);
+    }
     case TYPE_DETACH: return on_detach(core);
     default: return on_release(core, read_release(frame->body).token);
     }
@@ -157,7 +201,7 @@ static knot_t knot_of(uint32_t time_us, const int32_t *position_urad, const int1
     knot.time_us = time_us;
     for (uint8_t j = 0; j < MAX_JOINTS; j++) {
         knot.position_urad[j] = position_urad[j];
-        knot.velocity_urad_s[j] = (int32_t)velocity_mrad_s[j] * 1000;
+        knot.velocity_mrad_s[j] = velocity_mrad_s[j];
     }
     return knot;
 }
@@ -268,9 +312,10 @@ static void move(core_t *core, uint32_t now_us)
     }
 }
 
-void core_tick(core_t *core, uint32_t now_us)
+void core_tick(core_t *core, uint32_t now_us, bool is_stop_line_open)
 {
     core->now_us = now_us;
+    watch_stop_line(core, is_stop_line_open);
     move(core, now_us);
     core->status_ticks++;
     if (core->status_ticks >= STATUS_TICKS) {
@@ -287,13 +332,15 @@ static void write_state(const core_t *core, uint8_t *body)
     status.state = core->state;
     status.last_reason = core->last_reason;
     for (uint8_t j = 0; j < MAX_JOINTS; j++) {
-        status.position_urad[j] = (int32_t)(core->motion.position_nrad[j] / 1000);
+        status.position_urad[j] = core->motion.position_urad[j];
     }
     status.stop_token = core->stop_token;
     status.accepted = core->accepted;
     status.refused = core->refused;
     status.rx_errors = (uint16_t)(core->decoder.errors + core->misread);
     status.underruns = core->underruns;
+    status.is_stop_line_open = core->stop_line_ticks == STOP_LINE_TICKS;
+    status.reset_cause = core->reset_cause;
     write_status(body, &status);
 }
 
@@ -363,10 +410,19 @@ size_t core_transmit(core_t *core, uint8_t *out, size_t room)
     return written;
 }
 
-uint16_t core_pwm_us(const core_t *core, uint8_t channel)
+uint16_t core_pulse_us8(const core_t *core, uint8_t channel)
 {
     if (!core->is_attached || channel >= core->motion.joint_count) {
         return 0;
     }
-    return motion_pulse_us(&core->motion, channel);
+    return motion_pulse_us8(&core->motion, channel);
 }
+
+uint16_t core_pulse_us(const core_t *core, uint8_t channel)
+{
+    return (uint16_t)((core_pulse_us8(core, channel) + 4u) >> 3);
+}
+
+uint16_t core_pulse_period_us(const core_t *core) { return core->pulse_period_us; }
+
+uint8_t core_pin(const core_t *core, uint8_t channel) { return core->motion.joint[channel].pin; }

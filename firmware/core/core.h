@@ -19,6 +19,10 @@ typedef struct {
     motion_t motion;
     uint8_t state;
     bool is_attached;
+    uint32_t pins; /* one bit for each pin that can drive a servo */
+    uint8_t reset_cause;
+    uint8_t stop_line_ticks; /* how long the stop line has been open */
+    uint16_t pulse_period_us;
     uint16_t session; /* 0: closed */
     uint8_t expected; /* next reliable sequence number */
     uint8_t answered; /* how many answers are kept, up to WINDOW */
@@ -47,18 +51,29 @@ typedef struct {
     uint8_t wire_sent;
 } core_t;
 
-void core_init(core_t *core);
+/* `pins` has one bit for each pin on which the board can drive a servo. */
+void core_init(core_t *core, uint32_t pins, uint8_t reset_cause);
 
 /* Takes one byte from the line. */
 void core_receive(core_t *core, uint8_t byte, uint32_t now_us);
 
-/* Once a millisecond. */
-void core_tick(core_t *core, uint32_t now_us);
+/* Once a millisecond. The stop line runs to ground through a normally closed button, so that a cut wire is a
+ * stop too; it is open when the pin reads high. */
+void core_tick(core_t *core, uint32_t now_us, bool is_stop_line_open);
 
 /* Moves up to `room` bytes that wait for the line into `out`; returns how many. */
 size_t core_transmit(core_t *core, uint8_t *out, size_t room);
 
-/* The channel's pulse now, 0 for none. */
-uint16_t core_pwm_us(const core_t *core, uint8_t channel);
+/* The channel's pulse now in eighths of a microsecond, 0 for none. */
+uint16_t core_pulse_us8(const core_t *core, uint8_t channel);
+
+/* The same, rounded to whole microseconds. */
+uint16_t core_pulse_us(const core_t *core, uint8_t channel);
+
+/* From the beginning of one pulse to the beginning of the next. */
+uint16_t core_pulse_period_us(const core_t *core);
+
+/* The pin of a channel that has pulses. */
+uint8_t core_pin(const core_t *core, uint8_t channel);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "bytes.h"
 
-#define TABLE_HASH 0x912958A2u
+#define TABLE_HASH 0x14BA8BB6u
 #define MAX_BODY_BYTES 48u
 
 /* What the board is doing. */
@@ -35,6 +35,15 @@ enum {
     REASON_LIMITS = 11, /* limits that make no sense, are missing, or exclude the present pose */
     REASON_TOKEN = 12, /* not the token of the present stop */
     REASON_JOINT = 13, /* no such joint */
+    REASON_PIN = 14, /* no servo pin of this board, or another joint's */
+    REASON_STOP_LINE = 15, /* the stop button is pressed, or its wire is cut */
+};
+
+/* Why the board last began anew. */
+enum {
+    RESET_CAUSE_POWER = 0, /* it was switched on */
+    RESET_CAUSE_WATCHDOG = 1, /* the firmware hung, and the chip's watchdog noticed */
+    RESET_CAUSE_OTHER = 2, /* the reset pin, a dip in the supply, or a debugger */
 };
 
 enum {
@@ -97,14 +106,16 @@ static inline limits_t read_limits(const uint8_t *body)
 }
 
 /* Pulses on, holding the present pose. */
-#define ENABLE_BYTES 1u
+#define ENABLE_BYTES 3u
 typedef struct {
     uint8_t joint_count;
+    uint16_t pulse_period_us;
 } enable_t;
 static inline enable_t read_enable(const uint8_t *body)
 {
     enable_t message;
     message.joint_count = get_u8(body + 0);
+    message.pulse_period_us = get_u16(body + 1);
     return message;
 }
 
@@ -216,7 +227,7 @@ static inline void write_gap(uint8_t *body, const gap_t *message)
 }
 
 /* Telemetry, 50 times a second. */
-#define STATUS_BYTES 32u
+#define STATUS_BYTES 34u
 typedef struct {
     uint32_t time_us;
     uint16_t session;
@@ -228,6 +239,8 @@ typedef struct {
     uint16_t refused;
     uint16_t rx_errors;
     uint16_t underruns;
+    uint8_t is_stop_line_open;
+    uint8_t reset_cause;
 } status_t;
 static inline void write_status(uint8_t *body, const status_t *message)
 {
@@ -244,6 +257,8 @@ static inline void write_status(uint8_t *body, const status_t *message)
     put_u16(body + 26, message->refused);
     put_u16(body + 28, message->rx_errors);
     put_u16(body + 30, message->underruns);
+    put_u8(body + 32, message->is_stop_line_open);
+    put_u8(body + 33, message->reset_cause);
 }
 
 /* The board's clock when the ping came in. */
@@ -274,7 +289,7 @@ static inline int host_body_size(uint8_t type)
     switch (type) {
     case TYPE_HELLO: return 6;
     case TYPE_LIMITS: return 23;
-    case TYPE_ENABLE: return 1;
+    case TYPE_ENABLE: return 3;
     case TYPE_DETACH: return 0;
     case TYPE_RELEASE: return 4;
     case TYPE_SET_POINT: return 48;

@@ -8,80 +8,69 @@
 #define PULSE_PER_RAD_LIMIT_NS 2000000
 #define AHEAD_LIMIT_US 1000000
 #define SEGMENT_MIN_US 2000 /* shorter, and rounding swamps the acceleration check */
-#define PARK_VELOCITY_NRAD_S 300000000LL /* 0.3 rad/s: slow enough to step back from */
+#define PARK_VELOCITY_URAD_S 300000 /* 0.3 rad/s: slow enough to step back from */
 #define PARK_ACCELERATION_MRAD_S2 1000
-#define TICK_US 1000
 #define HULL_MARGIN_NRAD 100000 /* 0.1 mrad; at 1000 rad/s3 and 10 ms, 0.025 are needed */
-#define UNIT_BITS 20 /* the way through a segment, as a fraction of 2^20 */
-
-/* Position over one segment, nrad: start + s (a + s (c2 + s c3)), s from 0 to 1. */
-typedef struct {
-    int64_t start, end, a, b, c2, c3;
-    int64_t length_us;
-} cubic_t;
 
 static int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
 
-static int64_t clamp(int64_t value, int64_t low, int64_t high)
+static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
     return value < low ? low : value > high ? high : value;
 }
 
-/* Cubic Hermite between two knots. */
-static cubic_t cubic_between(const knot_t *from, const knot_t *to, uint8_t j)
-{
-    cubic_t cubic;
-    cubic.length_us = (int32_t)(to->time_us - from->time_us);
-    cubic.start = (int64_t)from->position_urad[j] * 1000;
-    cubic.end = (int64_t)to->position_urad[j] * 1000;
-    cubic.a = (int64_t)from->velocity_urad_s[j] * cubic.length_us / 1000;
-    cubic.b = (int64_t)to->velocity_urad_s[j] * cubic.length_us / 1000;
-    int64_t distance = cubic.end - cubic.start;
-    cubic.c2 = 3 * distance - 2 * cubic.a - cubic.b;
-    cubic.c3 = cubic.a + cubic.b - 2 * distance;
-    return cubic;
-}
+/* What the checks of one joint's segment share. A velocity in mrad/s times a time in us is a way in nrad. */
+typedef struct {
+    int32_t start_urad, end_urad;
+    int32_t start_mrad_s, end_mrad_s;
+    int32_t length_us;
+} segment_t;
 
-static bool is_position_kept(const cubic_t *cubic, const joint_t *joint)
+static bool is_position_kept(const segment_t *segment, const joint_t *joint)
 {
-    /* The curve lies within the hull of its Bezier points. The margin is for plans that come to rest at a limit
-     * within a segment, and for rounding to 1 mrad/s; the tick never leaves the limits themselves. */
-    int64_t margin = HULL_MARGIN_NRAD + cubic->length_us / 6;
-    int64_t low = (int64_t)joint->min_urad * 1000 - margin;
-    int64_t high = (int64_t)joint->max_urad * 1000 + margin;
-    int64_t near_start = cubic->start + cubic->a / 3;
-    int64_t near_end = cubic->end - cubic->b / 3;
+    /* The curve lies within the hull of its Bezier points; both sides are three times as large, to spare a
+     * division. The margin is for plans that come to rest at a limit within a segment, and for rounding to
+     * 1 mrad/s; the tick never leaves the limits themselves. */
+    int64_t margin = 3 * HULL_MARGIN_NRAD + segment->length_us / 2;
+    int64_t low = (int64_t)joint->min_urad * 3000 - margin;
+    int64_t high = (int64_t)joint->max_urad * 3000 + margin;
+    int64_t near_start
+        = (int64_t)segment->start_urad * 3000 + (int64_t)segment->start_mrad_s * segment->length_us;
+    int64_t near_end = (int64_t)segment->end_urad * 3000 - (int64_t)segment->end_mrad_s * segment->length_us;
     return near_start >= low && near_start <= high && near_end >= low && near_end <= high;
 }
 
-static bool is_velocity_kept(const cubic_t *cubic, const joint_t *joint)
+static bool is_velocity_kept(const segment_t *segment, const joint_t *joint)
 {
-    int64_t c2 = cubic->c2 / 1000;
-    int64_t c3 = cubic->c3 / 1000;
-    bool has_peak = c3 != 0 && (c2 < 0) != (c3 < 0) && magnitude(c2) < magnitude(3 * c3);
-    if (!has_peak) {
-        return true; /* fastest at an end, and the ends are checked as knots */
-    }
-    int64_t peak = cubic->a / 1000 - c2 * c2 / (3 * c3);
-    int64_t margin = 8 + cubic->length_us / 2000; /* rounding to 1 urad and 1 mrad/s */
-    return magnitude(peak) <= (int64_t)joint->velocity_urad_s * cubic->length_us / 1000000 + margin;
+    /* The velocity is a quadratic curve; cut in the middle, it lies within the hull of its control points, of
+     * which these two are not at an end. */
+    int64_t margin = 2 * (8000 + (int64_t)segment->length_us); /* rounding to 1 urad and 1 mrad/s */
+    int64_t most = (int64_t)joint->velocity_mrad_s * segment->length_us * 2 + margin;
+    int64_t way = (int64_t)(segment->end_urad - segment->start_urad) * 3000;
+    return magnitude(way - (int64_t)segment->start_mrad_s * segment->length_us) <= most
+        && magnitude(way - (int64_t)segment->end_mrad_s * segment->length_us) <= most;
 }
 
-static bool is_acceleration_kept(const cubic_t *cubic, const joint_t *joint)
+static bool is_acceleration_kept(const segment_t *segment, const joint_t *joint)
 {
-    int64_t limit = joint->acceleration_mrad_s2 * cubic->length_us * cubic->length_us / 1000000;
-    int64_t margin = 6000 + 3 * cubic->length_us; /* rounding to 1 urad and 1 mrad/s */
-    int64_t at_start = magnitude(2 * cubic->c2);
-    int64_t at_end = magnitude(2 * cubic->c2 + 6 * cubic->c3);
-    return at_start <= limit + margin && at_end <= limit + margin;
+    /* Acceleration is a straight line, steepest at an end: (6 d - (4 v0 + 2 v1) T) / T^2 at the start, and the
+     * same mirrored at the end; d is the way, T the length. */
+    int64_t way = (int64_t)(segment->end_urad - segment->start_urad) * 6000;
+    int32_t v0 = segment->start_mrad_s;
+    int32_t v1 = segment->end_mrad_s;
+    int64_t at_start = magnitude(way - (int64_t)(4 * v0 + 2 * v1) * segment->length_us);
+    int64_t at_end = magnitude(way - (int64_t)(2 * v0 + 4 * v1) * segment->length_us);
+    int64_t margin = 6000 + 3 * (int64_t)segment->length_us; /* rounding to 1 urad and 1 mrad/s */
+    int64_t steepest = (at_start > at_end ? at_start : at_end) - margin;
+    return steepest * 1000000
+        <= (int64_t)joint->acceleration_mrad_s2 * segment->length_us * segment->length_us;
 }
 
-static bool has_room_to_stop(const knot_t *knot, const joint_t *joint, uint8_t j)
+static bool has_room_to_stop(const segment_t *segment, const joint_t *joint)
 {
-    int64_t velocity = knot->velocity_urad_s[j];
-    int64_t way = velocity * velocity / (2000LL * joint->acceleration_mrad_s2);
-    int64_t stop = knot->position_urad[j] + (velocity < 0 ? -way : way);
-    return stop >= joint->min_urad && stop <= joint->max_urad;
+    int64_t velocity = segment->end_mrad_s;
+    int64_t room_urad = velocity < 0 ? segment->end_urad - joint->min_urad : joint->max_urad - segment->end_urad;
+    return velocity * velocity * 1000 < 2 * (int64_t)joint->acceleration_mrad_s2 * (room_urad + 1);
 }
 
 uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attached)
@@ -100,14 +89,15 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
     }
     joint_t joint = {
         .is_set = true,
+        .pin = limits->pin,
+        .pulse_centre_us = limits->pulse_centre_us,
+        .velocity_mrad_s = limits->velocity_mrad_s,
         .min_urad = limits->min_urad,
         .max_urad = limits->max_urad,
         .rest_urad = limits->rest_urad,
-        .velocity_urad_s = (int32_t)limits->velocity_mrad_s * 1000,
         .acceleration_mrad_s2 = (int32_t)limits->acceleration_mrad_s2,
         .pulse_per_rad_ns = scale,
-        .pulse_centre_us = limits->pulse_centre_us,
-        .pin = limits->pin,
+        .pulse_scale = (int32_t)(((int64_t)scale << 32) / 1000000000),
     };
     int64_t at_min = (int64_t)joint.min_urad * scale / 1000000000 + joint.pulse_centre_us;
     int64_t at_max = (int64_t)joint.max_urad * scale / 1000000000 + joint.pulse_centre_us;
@@ -115,8 +105,8 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
         return REASON_LIMITS;
     }
     joint_t *old = &motion->joint[limits->joint];
-    int64_t position = motion->position_nrad[limits->joint];
-    bool is_inside = position >= (int64_t)joint.min_urad * 1000 && position <= (int64_t)joint.max_urad * 1000;
+    int32_t position = motion->position_urad[limits->joint];
+    bool is_inside = position >= joint.min_urad && position <= joint.max_urad;
     if (attached && limits->joint < motion->joint_count) {
         bool is_same_pulse = old->pulse_per_rad_ns == joint.pulse_per_rad_ns
             && old->pulse_centre_us == joint.pulse_centre_us && old->pin == joint.pin;
@@ -124,7 +114,7 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
             return REASON_LIMITS;
         }
     } else if (!old->is_set || !is_inside) {
-        motion->position_nrad[limits->joint] = (int64_t)joint.rest_urad * 1000;
+        motion->position_urad[limits->joint] = joint.rest_urad;
     }
     *old = joint;
     return REASON_NONE;
@@ -136,86 +126,135 @@ uint32_t motion_tail_us(const motion_t *motion, uint32_t now_us)
                               : motion->ahead[(motion->first + motion->count - 1u) % MAX_KNOTS].time_us;
 }
 
+/* Lays the curves of the segment that begins at `from`. */
+static void begin_segment(motion_t *motion)
+{
+    const knot_t *from = &motion->from;
+    const knot_t *to = &motion->ahead[motion->first];
+    uint32_t length_us = to->time_us - from->time_us;
+    int32_t length_ms = (int32_t)(length_us / 1000u);
+    int32_t rest_us = (int32_t)(length_us % 1000u);
+    for (uint8_t j = 0; j < motion->joint_count; j++) {
+        cubic_t *curve = &motion->curve[j];
+        int32_t distance = to->position_urad[j] - from->position_urad[j];
+        int32_t b = to->velocity_mrad_s[j] * length_ms + to->velocity_mrad_s[j] * rest_us / 1000;
+        curve->a = from->velocity_mrad_s[j] * length_ms + from->velocity_mrad_s[j] * rest_us / 1000;
+        curve->c2 = 3 * distance - 2 * curve->a - b;
+        curve->c3 = curve->a + b - 2 * distance;
+    }
+    motion->way = 0;
+}
+
+/* The pose now, as a knot. */
+static knot_t knot_here(const motion_t *motion, uint32_t now_us)
+{
+    knot_t here = { .time_us = now_us };
+    for (uint8_t j = 0; j < MAX_JOINTS; j++) {
+        here.position_urad[j] = motion->position_urad[j];
+        here.velocity_mrad_s[j] = (int16_t)(motion->velocity_urad_s[j] / 1000);
+    }
+    return here;
+}
+
+/* Why a joint cannot go from one knot to the other, or REASON_NONE. */
+static uint8_t judge(const knot_t *from, const knot_t *to, const joint_t *joint, uint8_t j)
+{
+    segment_t segment = {
+        .start_urad = from->position_urad[j],
+        .end_urad = to->position_urad[j],
+        .start_mrad_s = from->velocity_mrad_s[j],
+        .end_mrad_s = to->velocity_mrad_s[j],
+        .length_us = (int32_t)(to->time_us - from->time_us),
+    };
+    if (segment.end_urad < joint->min_urad || segment.end_urad > joint->max_urad) {
+        return REASON_POSITION;
+    }
+    if (magnitude(segment.end_mrad_s) > joint->velocity_mrad_s) {
+        return REASON_VELOCITY;
+    }
+    if (!has_room_to_stop(&segment, joint)) {
+        return REASON_ROOM;
+    }
+    if (!is_velocity_kept(&segment, joint)) {
+        return REASON_VELOCITY;
+    }
+    if (!is_acceleration_kept(&segment, joint)) {
+        return REASON_ACCELERATION;
+    }
+    return is_position_kept(&segment, joint) ? REASON_NONE : REASON_POSITION;
+}
+
 uint8_t motion_append(motion_t *motion, const knot_t *knot, uint32_t now_us)
 {
-    knot_t here;
-    const knot_t *from;
-    if (motion->count == 0) {
-        here.time_us = now_us;
-        for (uint8_t j = 0; j < MAX_JOINTS; j++) {
-            here.position_urad[j] = (int32_t)(motion->position_nrad[j] / 1000);
-            here.velocity_urad_s[j] = (int32_t)(motion->velocity_nrad_s[j] / 1000);
-        }
-        from = &here;
-    } else {
-        from = &motion->ahead[(motion->first + motion->count - 1u) % MAX_KNOTS];
-    }
+    bool is_first = motion->count == 0;
+    knot_t from = is_first ? knot_here(motion, now_us)
+                           : motion->ahead[(motion->first + motion->count - 1u) % MAX_KNOTS];
     if ((int32_t)(knot->time_us - now_us) < SEGMENT_MIN_US) {
         return REASON_LATE;
     }
     if ((int32_t)(knot->time_us - now_us) > AHEAD_LIMIT_US) {
         return REASON_EARLY;
     }
-    if ((int32_t)(knot->time_us - from->time_us) < SEGMENT_MIN_US) {
+    if ((int32_t)(knot->time_us - from.time_us) < SEGMENT_MIN_US) {
         return REASON_ORDER;
     }
     if (motion->count == MAX_KNOTS) {
         return REASON_FULL;
     }
     for (uint8_t j = 0; j < motion->joint_count; j++) {
-        const joint_t *joint = &motion->joint[j];
-        if (knot->position_urad[j] < joint->min_urad || knot->position_urad[j] > joint->max_urad) {
-            return REASON_POSITION;
-        }
-        if (magnitude(knot->velocity_urad_s[j]) > joint->velocity_urad_s) {
-            return REASON_VELOCITY;
-        }
-        if (!has_room_to_stop(knot, joint, j)) {
-            return REASON_ROOM;
-        }
-        cubic_t cubic = cubic_between(from, knot, j);
-        if (!is_velocity_kept(&cubic, joint)) {
-            return REASON_VELOCITY;
-        }
-        if (!is_acceleration_kept(&cubic, joint)) {
-            return REASON_ACCELERATION;
-        }
-        if (!is_position_kept(&cubic, joint)) {
-            return REASON_POSITION;
+        uint8_t reason = judge(&from, knot, &motion->joint[j], j);
+        if (reason != REASON_NONE) {
+            return reason;
         }
     }
-    if (motion->count == 0) {
-        motion->from = here;
+    if (is_first) {
+        motion->from = from;
         motion->first = 0;
     }
     motion->ahead[(motion->first + motion->count) % MAX_KNOTS] = *knot;
     motion->count++;
+    if (is_first) {
+        begin_segment(motion);
+    }
     return REASON_NONE;
 }
 
-/* Puts all joints where the segment to `to` has them at `now_us`. */
-static void place(motion_t *motion, const knot_t *to, uint32_t now_us)
+/* value * share / 65536, rounded down, without 64 bits */
+static int32_t part(int32_t value, uint16_t share)
 {
-    int64_t since_us = (int32_t)(now_us - motion->from.time_us);
+    return (value >> 16) * (int32_t)share + (int32_t)(((uint32_t)value & 0xFFFFu) * share >> 16);
+}
+
+/* How far along a segment a moment is; beyond 65 ms, counted in steps of 16 us. */
+static uint16_t way_along(uint32_t since_us, uint32_t length_us)
+{
+    if (length_us > 0xFFFFu) {
+        since_us >>= 4;
+        length_us >>= 4;
+    }
+    return (uint16_t)((since_us << 16) / length_us); /* less than one, for `since` is less than the length */
+}
+
+/* Puts all joints where the segment has them at `now_us`, which lies before its end. */
+static void place(motion_t *motion, uint32_t now_us)
+{
+    const knot_t *from = &motion->from;
+    int32_t since_us = (int32_t)(now_us - from->time_us);
+    uint32_t length_us = motion->ahead[motion->first].time_us - from->time_us;
+    uint16_t s = since_us <= 0 ? 0 : way_along((uint32_t)since_us, length_us);
+    motion->way = s;
     for (uint8_t j = 0; j < motion->joint_count; j++) {
         const joint_t *joint = &motion->joint[j];
-        cubic_t cubic = cubic_between(&motion->from, to, j);
-        int64_t s = clamp(since_us, 0, cubic.length_us) * (1 << UNIT_BITS) / cubic.length_us;
-        int64_t bend = cubic.c2 + cubic.c3 * s / (1 << UNIT_BITS);
-        int64_t slope = cubic.a + bend * s / (1 << UNIT_BITS);
-        int64_t position = cubic.start + slope * s / (1 << UNIT_BITS);
-        int64_t twist = 2 * cubic.c2 + 3 * cubic.c3 * s / (1 << UNIT_BITS);
-        int64_t rate = cubic.a + twist * s / (1 << UNIT_BITS);
-        motion->position_nrad[j]
-            = clamp(position, (int64_t)joint->min_urad * 1000, (int64_t)joint->max_urad * 1000);
-        motion->velocity_nrad_s[j] = rate * 1000000 / cubic.length_us;
+        const cubic_t *curve = &motion->curve[j];
+        int32_t moved = part(curve->a + part(curve->c2 + part(curve->c3, s), s), s);
+        motion->position_urad[j] = clamp(from->position_urad[j] + moved, joint->min_urad, joint->max_urad);
     }
 }
 
 static bool is_still(const motion_t *motion)
 {
     for (uint8_t j = 0; j < motion->joint_count; j++) {
-        if (motion->velocity_nrad_s[j] != 0) {
+        if (motion->velocity_urad_s[j] != 0) {
             return false;
         }
     }
@@ -227,33 +266,48 @@ motion_progress_t motion_follow(motion_t *motion, uint32_t now_us)
     while (motion->count > 0) {
         const knot_t *to = &motion->ahead[motion->first];
         if ((int32_t)(now_us - to->time_us) < 0) {
-            place(motion, to, now_us);
+            place(motion, now_us);
             return MOTION_GOING;
         }
-        place(motion, to, to->time_us);
         for (uint8_t j = 0; j < motion->joint_count; j++) {
-            motion->velocity_nrad_s[j] = (int64_t)to->velocity_urad_s[j] * 1000; /* exactly, so 0 is 0 */
+            motion->position_urad[j] = to->position_urad[j];
+            motion->velocity_urad_s[j] = (int32_t)to->velocity_mrad_s[j] * 1000;
         }
         motion->from = *to;
         motion->first = (uint8_t)((motion->first + 1u) % MAX_KNOTS);
         motion->count--;
+        if (motion->count > 0) {
+            begin_segment(motion);
+        }
     }
     return is_still(motion) ? MOTION_STILL : MOTION_RAN_OUT;
 }
 
+void motion_let_go(motion_t *motion)
+{
+    if (motion->count == 0) {
+        return;
+    }
+    int32_t length_us = (int32_t)(motion->ahead[motion->first].time_us - motion->from.time_us);
+    for (uint8_t j = 0; j < motion->joint_count; j++) {
+        const cubic_t *curve = &motion->curve[j];
+        int32_t bend = 2 * curve->c2 + part(3 * curve->c3, motion->way);
+        int64_t rate = curve->a + part(bend, motion->way); /* urad a segment */
+        motion->velocity_urad_s[j] = (int32_t)(rate * 1000000 / length_us);
+    }
+    motion->count = 0;
+}
+
 bool motion_brake(motion_t *motion)
 {
-    motion->count = 0;
     for (uint8_t j = 0; j < motion->joint_count; j++) {
         const joint_t *joint = &motion->joint[j];
-        int64_t velocity = motion->velocity_nrad_s[j];
-        int64_t less = (int64_t)joint->acceleration_mrad_s2 * TICK_US; /* mrad/s2 times us is nrad/s */
-        int64_t slower = magnitude(velocity) <= less ? 0 : velocity < 0 ? velocity + less : velocity - less;
-        int64_t low = (int64_t)joint->min_urad * 1000;
-        int64_t high = (int64_t)joint->max_urad * 1000;
-        int64_t position = motion->position_nrad[j] + (velocity + slower) / 2 * TICK_US / 1000000;
-        motion->position_nrad[j] = clamp(position, low, high);
-        motion->velocity_nrad_s[j] = position < low || position > high ? 0 : slower;
+        int32_t velocity = motion->velocity_urad_s[j];
+        int32_t less = joint->acceleration_mrad_s2; /* in urad/s a millisecond */
+        int32_t slower = magnitude(velocity) <= less ? 0 : velocity < 0 ? velocity + less : velocity - less;
+        int32_t position = motion->position_urad[j] + (velocity + slower) / 2000;
+        motion->position_urad[j] = clamp(position, joint->min_urad, joint->max_urad);
+        motion->velocity_urad_s[j] = position < joint->min_urad || position > joint->max_urad ? 0 : slower;
     }
     return is_still(motion);
 }
@@ -261,28 +315,25 @@ bool motion_brake(motion_t *motion)
 bool motion_park(motion_t *motion)
 {
     bool is_there = true;
-    motion->count = 0;
     for (uint8_t j = 0; j < motion->joint_count; j++) {
         const joint_t *joint = &motion->joint[j];
-        int64_t way = (int64_t)joint->rest_urad * 1000 - motion->position_nrad[j];
-        int64_t speed = magnitude(motion->velocity_nrad_s[j]);
-        int64_t acceleration = joint->acceleration_mrad_s2 < PARK_ACCELERATION_MRAD_S2
-            ? joint->acceleration_mrad_s2 : PARK_ACCELERATION_MRAD_S2;
-        int64_t step = acceleration * TICK_US;
-        int64_t top = clamp((int64_t)joint->velocity_urad_s * 1000, 0, PARK_VELOCITY_NRAD_S);
-        /* speed squared over twice the acceleration is the way needed to stop, nrad */
-        int64_t needed = speed / 1000 * (speed / 1000) / (2 * acceleration);
-        speed = needed >= magnitude(way) ? speed - step : speed + step;
-        speed = clamp(speed, step, top < step ? step : top);
-        int64_t move = speed * TICK_US / 1000000;
+        int32_t way = joint->rest_urad - motion->position_urad[j];
+        int32_t speed = (int32_t)magnitude(motion->velocity_urad_s[j]);
+        int32_t step = clamp(joint->acceleration_mrad_s2, 1, PARK_ACCELERATION_MRAD_S2); /* urad/s a ms */
+        int32_t most = (int32_t)joint->velocity_mrad_s * 1000;
+        int32_t top = clamp(most < PARK_VELOCITY_URAD_S ? most : PARK_VELOCITY_URAD_S, step, most);
+        /* what it takes to stop is speed squared over twice the acceleration */
+        bool is_near = (int64_t)speed * speed >= 2000 * (int64_t)step * magnitude(way);
+        speed = clamp(is_near ? speed - step : speed + step, step, top);
+        int32_t move = speed < 1000 ? 1 : speed / 1000;
         if (magnitude(way) <= move) {
-            motion->position_nrad[j] += way;
-            motion->velocity_nrad_s[j] = 0;
+            motion->position_urad[j] += way;
+            motion->velocity_urad_s[j] = 0;
             continue;
         }
         is_there = false;
-        motion->position_nrad[j] += way < 0 ? -move : move;
-        motion->velocity_nrad_s[j] = way < 0 ? -speed : speed;
+        motion->position_urad[j] += way < 0 ? -move : move;
+        motion->velocity_urad_s[j] = way < 0 ? -speed : speed;
     }
     return is_there;
 }
@@ -291,14 +342,14 @@ void motion_freeze(motion_t *motion)
 {
     motion->count = 0;
     for (uint8_t j = 0; j < MAX_JOINTS; j++) {
-        motion->velocity_nrad_s[j] = 0;
+        motion->velocity_urad_s[j] = 0;
     }
 }
 
-uint16_t motion_pulse_us(const motion_t *motion, uint8_t j)
+uint16_t motion_pulse_us8(const motion_t *motion, uint8_t j)
 {
     const joint_t *joint = &motion->joint[j];
-    int64_t offset_ps = motion->position_nrad[j] / 1000 * joint->pulse_per_rad_ns / 1000;
-    int64_t rounded = (offset_ps + (offset_ps < 0 ? -500000 : 500000)) / 1000000;
-    return (uint16_t)clamp(rounded + joint->pulse_centre_us, PULSE_MIN_US, PULSE_MAX_US);
+    int64_t offset = (int64_t)motion->position_urad[j] * joint->pulse_scale; /* 2^29 an eighth */
+    int32_t us8 = (int32_t)((offset + (1l << 28)) >> 29) + (int32_t)joint->pulse_centre_us * 8;
+    return (uint16_t)clamp(us8, PULSE_MIN_US * 8, PULSE_MAX_US * 8);
 }

@@ -1,4 +1,7 @@
-/* Joints: their limits, the knots ahead, and where each is commanded to be. Whole numbers only. */
+/* Joints: their limits, the knots ahead, and where each is commanded to be.
+ *
+ * Whole numbers only, and no division by a variable in what happens a hundred times a second: an 8-bit chip takes
+ * a quarter of a millisecond for one of 64 bits. */
 #ifndef NOD_MOTION_H
 #define NOD_MOTION_H
 
@@ -12,30 +15,38 @@
 
 typedef struct {
     bool is_set;
+    uint8_t pin;
+    uint16_t pulse_centre_us;
+    uint16_t velocity_mrad_s;
     int32_t min_urad;
     int32_t max_urad;
     int32_t rest_urad;
-    int32_t velocity_urad_s;
     int32_t acceleration_mrad_s2;
     int32_t pulse_per_rad_ns;
-    uint16_t pulse_centre_us;
-    uint8_t pin;
+    int32_t pulse_scale; /* 2^29 eighths of a microsecond for one urad */
 } joint_t;
 
 typedef struct {
     uint32_t time_us;
     int32_t position_urad[MAX_JOINTS];
-    int32_t velocity_urad_s[MAX_JOINTS];
+    int16_t velocity_mrad_s[MAX_JOINTS];
 } knot_t;
+
+/* One joint over the segment under way: start + s (a + s (c2 + s c3)), s from 0 to 1, in urad. */
+typedef struct {
+    int32_t a, c2, c3;
+} cubic_t;
 
 typedef enum { MOTION_STILL, MOTION_GOING, MOTION_RAN_OUT } motion_progress_t;
 
 typedef struct {
     joint_t joint[MAX_JOINTS];
     uint8_t joint_count;
-    int64_t position_nrad[MAX_JOINTS];
-    int64_t velocity_nrad_s[MAX_JOINTS];
+    int32_t position_urad[MAX_JOINTS];
+    int32_t velocity_urad_s[MAX_JOINTS]; /* kept while braking or parking; on a segment its curve tells */
     knot_t from; /* where the segment under way began */
+    cubic_t curve[MAX_JOINTS];
+    uint16_t way; /* how far along the segment the joints are, in 1/65536 of it */
     knot_t ahead[MAX_KNOTS];
     uint8_t first;
     uint8_t count;
@@ -54,7 +65,10 @@ uint32_t motion_tail_us(const motion_t *motion, uint32_t now_us);
 /* Follows the knots to `now_us`. */
 motion_progress_t motion_follow(motion_t *motion, uint32_t now_us);
 
-/* One millisecond of slowing down, knots forgotten; true when all joints stand. */
+/* Forgets the knots ahead; position and velocity stay as they are. */
+void motion_let_go(motion_t *motion);
+
+/* One millisecond of slowing down; true when all joints stand. */
 bool motion_brake(motion_t *motion);
 
 /* One millisecond of going slowly to rest; true when there. */
@@ -63,6 +77,7 @@ bool motion_park(motion_t *motion);
 /* Stands at once, where it is. */
 void motion_freeze(motion_t *motion);
 
-uint16_t motion_pulse_us(const motion_t *motion, uint8_t joint);
+/* A joint's pulse, in eighths of a microsecond. */
+uint16_t motion_pulse_us8(const motion_t *motion, uint8_t joint);
 
 #endif

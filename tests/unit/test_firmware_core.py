@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import ruckig
 
@@ -50,9 +51,13 @@ class Bench:
 
     def run(self, seconds: float) -> messages.Status:
         """Let time pass; the last report."""
+        self.run_quietly(seconds)
+        return [m for m in self.hear() if isinstance(m, messages.Status)][-1]
+
+    def run_quietly(self, seconds: float) -> None:
+        """Let time pass, too little for a report."""
         self.now_us += round(seconds * 1e6)
         self.pulses += [(time, pulse[0]) for time, pulse in self.core.advance(self.now_us)]
-        return [m for m in self.hear() if isinstance(m, messages.Status)][-1]
 
     def open(self) -> "Bench":
         self.say(messages.Hello(table_hash=messages.TABLE_HASH, session=77), 0)
@@ -62,7 +67,7 @@ class Bench:
     def enable(self) -> "Bench":
         self.open()
         assert self.ask(LIMITS) is Reason.NONE
-        assert self.ask(messages.Enable(joint_count=1)) is Reason.NONE
+        assert self.ask(messages.Enable(joint_count=1, pulse_period_us=20_000)) is Reason.NONE
         return self
 
     def point(
@@ -112,7 +117,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 def test_nothing_moves_before_the_handshake(bench: Bench) -> None:
     assert bench.say(LIMITS, 1) == []
-    assert bench.say(messages.Enable(joint_count=1), 2) == []
+    assert bench.say(messages.Enable(joint_count=1, pulse_period_us=20_000), 2) == []
     bench.point(50_000, 100_000, 0)
     bench.now_us += 1_000_000
     assert {pulse for _, pulses in bench.core.advance(bench.now_us) for pulse in pulses} == {0}
@@ -126,13 +131,89 @@ def test_another_table_keeps_the_board_closed(bench: Bench) -> None:
 
 def test_enable_needs_limits_and_holds_the_pose(bench: Bench) -> None:
     bench.open()
-    assert bench.ask(messages.Enable(joint_count=1)) is Reason.LIMITS
+    assert bench.ask(messages.Enable(joint_count=1, pulse_period_us=20_000)) is Reason.LIMITS
     assert bench.ask(LIMITS) is Reason.NONE
-    assert bench.ask(messages.Enable(joint_count=5)) is Reason.JOINT
-    assert bench.ask(messages.Enable(joint_count=1)) is Reason.NONE
+    assert bench.ask(messages.Enable(joint_count=5, pulse_period_us=20_000)) is Reason.JOINT
+    assert bench.ask(messages.Enable(joint_count=1, pulse_period_us=20_000)) is Reason.NONE
     status = bench.run(0.1)
     assert (status.state, status.position_urad[0]) == (State.HOLDING, LIMITS.rest_urad)
     assert {pulse for _, pulse in bench.pulses} == {1500 + round(0.1 * 637)}
+
+
+def test_two_joints_never_share_a_pin(bench: Bench) -> None:
+    bench.open()
+    assert bench.ask(LIMITS) is Reason.NONE
+    assert bench.ask(msgspec.structs.replace(LIMITS, joint=1)) is Reason.NONE
+    assert bench.ask(messages.Enable(joint_count=2, pulse_period_us=20_000)) is Reason.PIN
+    assert bench.ask(msgspec.structs.replace(LIMITS, joint=1, pin=10)) is Reason.NONE
+    assert bench.ask(messages.Enable(joint_count=2, pulse_period_us=20_000)) is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    ("period_us", "reason"),
+    [(2_999, Reason.LIMITS), (3_000, Reason.NONE), (20_000, Reason.NONE), (20_001, Reason.LIMITS)],
+)
+def test_pulses_come_as_often_as_asked(bench: Bench, period_us: int, reason: Reason) -> None:
+    bench.open()
+    assert bench.ask(LIMITS) is Reason.NONE
+    assert bench.ask(messages.Enable(joint_count=1, pulse_period_us=period_us)) is reason
+    bench.run(0.1)
+    bench.pulses.clear()
+    bench.run(0.6)
+    expected_us = period_us if reason is Reason.NONE else 20_000
+    gaps = [after - before for (before, _), (after, _) in zip(bench.pulses, bench.pulses[1:], strict=False)]
+    assert sum(gaps) / len(gaps) == pytest.approx(expected_us, abs=1)
+
+
+def test_the_stop_button_latches_until_it_is_let_go_and_released(bench: Bench) -> None:
+    moving = bench.enable().cruise(30)
+    bench.core.press_stop(True)
+    pressed_us = bench.now_us
+    status = bench.run(0.1)
+    assert (status.state, status.is_stop_line_open) == (State.STOPPED, 1)
+    assert status.stop_token != 0
+    # Three ticks to be sure, and what a joint goes meanwhile at .4 rad/s.
+    assert abs(status.position_urad[0] - moving.position_urad[0]) < 0.4 * 4_000
+    assert len({pulse for time, pulse in bench.pulses if time > pressed_us + 4_000}) == 1
+    assert bench.ask(messages.Release(token=status.stop_token)) is Reason.STOP_LINE
+    bench.core.press_stop(False)
+    assert bench.run(0.05).state == State.STOPPED
+    assert bench.ask(messages.Release(token=status.stop_token)) is Reason.NONE
+    assert bench.run(0.05).state == State.HOLDING
+
+
+def test_the_button_is_a_stop_of_its_own(bench: Bench) -> None:
+    bench.enable()
+    bench.say(messages.Stop(token=5))
+    bench.core.press_stop(True)
+    token = bench.run(0.05).stop_token
+    bench.core.press_stop(False)
+    bench.run(0.05)
+    assert token not in (0, 5)
+    assert bench.ask(messages.Release(token=5)) is Reason.TOKEN
+    assert bench.ask(messages.Release(token=token)) is Reason.NONE
+
+
+def test_a_spark_on_the_stop_line_is_no_stop(bench: Bench) -> None:
+    bench.enable()
+    for _ in range(20):
+        bench.core.press_stop(True)
+        bench.run_quietly(0.002)
+        bench.core.press_stop(False)
+        bench.run_quietly(0.001)
+    assert bench.run(0.05).state == State.HOLDING
+
+
+def test_a_reset_in_motion_ends_the_pulses_and_the_session(bench: Bench) -> None:
+    bench.enable().cruise(30)
+    bench.core.reset(bench.now_us)
+    bench.pulses.clear()
+    bench.run_quietly(1.0)
+    bench.point(50_000, 100_000, 0)
+    bench.run_quietly(0.1)
+    assert {pulse for _, pulse in bench.pulses} == {0}
+    status = bench.open().run(0.05)
+    assert (status.state, status.reset_cause) == (State.IDLE, messages.ResetCause.OTHER)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +313,7 @@ def test_a_repetition_is_answered_but_not_run_again() -> None:
     bench = Bench().enable()
     enabling = bench.sequence
     assert bench.ask(messages.Detach()) is Reason.NONE
-    again = bench.say(messages.Enable(joint_count=1), enabling)
+    again = bench.say(messages.Enable(joint_count=1, pulse_period_us=20_000), enabling)
     assert again == [messages.Result(number=enabling, reason=Reason.NONE)]
     assert bench.run(0.02).state == State.DETACHED
 
@@ -265,7 +346,7 @@ def test_stop_freezes_at_once_and_only_its_token_releases(bench: Bench) -> None:
     assert (status.state, status.stop_token, status.last_reason) == (State.STOPPED, 0xABCD, Reason.STATE)
     assert {p for _, p in bench.pulses[frames:]} == {pulse}
     assert bench.ask(messages.Release(token=0xABCE)) is Reason.TOKEN
-    assert bench.ask(messages.Enable(joint_count=1)) is Reason.STATE
+    assert bench.ask(messages.Enable(joint_count=1, pulse_period_us=20_000)) is Reason.STATE
     assert bench.ask(LIMITS) is Reason.STATE
     assert bench.run(0.02).state == State.STOPPED
     bench.say(messages.Stop(token=0xABCE))

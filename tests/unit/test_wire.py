@@ -102,5 +102,7 @@ def test_negative_numbers_of_three_bytes_survive() -> None:
             refused=0,
             rx_errors=0,
             underruns=0,
+            is_stop_line_open=0,
+            reset_cause=0,
         )
         assert messages.Status.unpack(status.pack()) == status

@@ -7,7 +7,8 @@ board_t *nod_new(uint64_t now_us)
 {
     board_t *board = malloc(sizeof *board);
     if (board != NULL) {
-        board_init(board, now_us);
+        board->is_stop_line_open = false;
+        board_init(board, now_us, RESET_CAUSE_POWER);
     }
     return board;
 }
@@ -36,7 +37,13 @@ size_t nod_transmit(board_t *board, uint8_t *out, size_t room)
     return core_transmit(&board->core, out, room);
 }
 
-uint16_t nod_pwm_us(const board_t *board, uint8_t channel) { return core_pwm_us(&board->core, channel); }
+uint16_t nod_pulse_us(const board_t *board, uint8_t channel) { return core_pulse_us(&board->core, channel); }
+
+/* Presses the stop button, or lets go of it. */
+void nod_open_stop_line(board_t *board, bool is_open) { board->is_stop_line_open = is_open; }
+
+/* The chip begins anew; only its clock, which is the caller's, goes on. */
+void nod_reset(board_t *board, uint64_t now_us) { board_init(board, now_us, RESET_CAUSE_OTHER); }
 
 /* For tests that compare the two ends byte by byte. */
 size_t nod_encode(uint8_t type, uint8_t sequence, uint8_t ack, const uint8_t *body, uint8_t size, uint8_t *out)
