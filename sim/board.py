@@ -13,7 +13,10 @@ import msgspec
 
 from drivers.errors import ConfigError, DeviceError, LinkLost
 
-BUILD_DIR = Path(__file__).resolve().parents[1] / "firmware" / "build"
+# Tests name another build of the same firmware, one that checks itself.
+BUILD_DIR = Path(
+    os.environ.get("NOD_FIRMWARE_BUILD") or Path(__file__).resolve().parents[1] / "firmware" / "build"
+)
 CHANNELS = 4
 START_S = 5.0  # a process that has not named its port by then is not going to
 END_S = 1.0

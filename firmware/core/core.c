@@ -215,7 +215,7 @@ static uint8_t follow_set_point(core_t *core, const set_point_t *point, uint32_t
         return REASON_STATE;
     }
     knot_t knot = knot_of(point->time_us, point->position_urad, point->velocity_mrad_s);
-    bool is_previous_missing = (int32_t)(point->previous_time_us - motion_tail_us(&core->motion, now_us)) > 0
+    bool is_previous_missing = (int32_t)(point->previous_time_us - motion_tail_us(&core->motion)) > 0
         && (int32_t)(point->time_us - point->previous_time_us) > 0;
     if (is_previous_missing) {
         knot_t previous
@@ -315,6 +315,7 @@ static void move(core_t *core, uint32_t now_us)
 void core_tick(core_t *core, uint32_t now_us, bool is_stop_line_open)
 {
     core->now_us = now_us;
+    core->motion.at_us = now_us;
     watch_stop_line(core, is_stop_line_open);
     move(core, now_us);
     core->status_ticks++;

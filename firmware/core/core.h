@@ -51,7 +51,8 @@ typedef struct {
     uint8_t wire_sent;
 } core_t;
 
-/* `pins` has one bit for each pin on which the board can drive a servo. */
+/* `pins` has one bit for each pin on which the board can drive a servo. The clock begins with the first tick,
+ * which comes before the first byte. */
 void core_init(core_t *core, uint32_t pins, uint8_t reset_cause);
 
 /* Takes one byte from the line. */

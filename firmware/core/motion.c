@@ -10,6 +10,7 @@
 #define SEGMENT_MIN_US 2000 /* shorter, and rounding swamps the acceleration check */
 #define PARK_VELOCITY_URAD_S 300000 /* 0.3 rad/s: slow enough to step back from */
 #define PARK_ACCELERATION_MRAD_S2 1000
+#define TICK_US 1000
 #define HULL_MARGIN_NRAD 100000 /* 0.1 mrad; at 1000 rad/s3 and 10 ms, 0.025 are needed */
 
 static int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
@@ -97,7 +98,7 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
         .rest_urad = limits->rest_urad,
         .acceleration_mrad_s2 = (int32_t)limits->acceleration_mrad_s2,
         .pulse_per_rad_ns = scale,
-        .pulse_scale = (int32_t)(((int64_t)scale << 32) / 1000000000),
+        .pulse_scale = (int32_t)((int64_t)scale * 4294967296 / 1000000000),
     };
     int64_t at_min = (int64_t)joint.min_urad * scale / 1000000000 + joint.pulse_centre_us;
     int64_t at_max = (int64_t)joint.max_urad * scale / 1000000000 + joint.pulse_centre_us;
@@ -120,9 +121,9 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
     return REASON_NONE;
 }
 
-uint32_t motion_tail_us(const motion_t *motion, uint32_t now_us)
+uint32_t motion_tail_us(const motion_t *motion)
 {
-    return motion->count == 0 ? now_us
+    return motion->count == 0 ? motion->at_us
                               : motion->ahead[(motion->first + motion->count - 1u) % MAX_KNOTS].time_us;
 }
 
@@ -145,10 +146,10 @@ static void begin_segment(motion_t *motion)
     motion->way = 0;
 }
 
-/* The pose now, as a knot. */
-static knot_t knot_here(const motion_t *motion, uint32_t now_us)
+/* The pose of the last tick, as a knot. */
+static knot_t knot_here(const motion_t *motion)
 {
-    knot_t here = { .time_us = now_us };
+    knot_t here = { .time_us = motion->at_us };
     for (uint8_t j = 0; j < MAX_JOINTS; j++) {
         here.position_urad[j] = motion->position_urad[j];
         here.velocity_mrad_s[j] = (int16_t)(motion->velocity_urad_s[j] / 1000);
@@ -187,7 +188,7 @@ static uint8_t judge(const knot_t *from, const knot_t *to, const joint_t *joint,
 uint8_t motion_append(motion_t *motion, const knot_t *knot, uint32_t now_us)
 {
     bool is_first = motion->count == 0;
-    knot_t from = is_first ? knot_here(motion, now_us)
+    knot_t from = is_first ? knot_here(motion)
                            : motion->ahead[(motion->first + motion->count - 1u) % MAX_KNOTS];
     if ((int32_t)(knot->time_us - now_us) < SEGMENT_MIN_US) {
         return REASON_LATE;
@@ -261,6 +262,20 @@ static bool is_still(const motion_t *motion)
     return true;
 }
 
+/* Slows down for up to a millisecond. */
+static void brake_for(motion_t *motion, int32_t length_us)
+{
+    for (uint8_t j = 0; j < motion->joint_count; j++) {
+        const joint_t *joint = &motion->joint[j];
+        int32_t velocity = motion->velocity_urad_s[j];
+        int32_t less = joint->acceleration_mrad_s2 * length_us / 1000; /* mrad/s2 for 1 ms is urad/s */
+        int32_t slower = magnitude(velocity) <= less ? 0 : velocity < 0 ? velocity + less : velocity - less;
+        int32_t position = motion->position_urad[j] + (velocity + slower) / 2000 * length_us / 1000;
+        motion->position_urad[j] = clamp(position, joint->min_urad, joint->max_urad);
+        motion->velocity_urad_s[j] = position < joint->min_urad || position > joint->max_urad ? 0 : slower;
+    }
+}
+
 motion_progress_t motion_follow(motion_t *motion, uint32_t now_us)
 {
     while (motion->count > 0) {
@@ -280,7 +295,11 @@ motion_progress_t motion_follow(motion_t *motion, uint32_t now_us)
             begin_segment(motion);
         }
     }
-    return is_still(motion) ? MOTION_STILL : MOTION_RAN_OUT;
+    if (is_still(motion)) {
+        return MOTION_STILL;
+    }
+    brake_for(motion, (int32_t)(now_us - motion->from.time_us)); /* what is left of this tick */
+    return MOTION_RAN_OUT;
 }
 
 void motion_let_go(motion_t *motion)
@@ -300,15 +319,7 @@ void motion_let_go(motion_t *motion)
 
 bool motion_brake(motion_t *motion)
 {
-    for (uint8_t j = 0; j < motion->joint_count; j++) {
-        const joint_t *joint = &motion->joint[j];
-        int32_t velocity = motion->velocity_urad_s[j];
-        int32_t less = joint->acceleration_mrad_s2; /* in urad/s a millisecond */
-        int32_t slower = magnitude(velocity) <= less ? 0 : velocity < 0 ? velocity + less : velocity - less;
-        int32_t position = motion->position_urad[j] + (velocity + slower) / 2000;
-        motion->position_urad[j] = clamp(position, joint->min_urad, joint->max_urad);
-        motion->velocity_urad_s[j] = position < joint->min_urad || position > joint->max_urad ? 0 : slower;
-    }
+    brake_for(motion, TICK_US);
     return is_still(motion);
 }
 
@@ -322,8 +333,8 @@ bool motion_park(motion_t *motion)
         int32_t step = clamp(joint->acceleration_mrad_s2, 1, PARK_ACCELERATION_MRAD_S2); /* urad/s a ms */
         int32_t most = (int32_t)joint->velocity_mrad_s * 1000;
         int32_t top = clamp(most < PARK_VELOCITY_URAD_S ? most : PARK_VELOCITY_URAD_S, step, most);
-        /* what it takes to stop is speed squared over twice the acceleration */
-        bool is_near = (int64_t)speed * speed >= 2000 * (int64_t)step * magnitude(way);
+        /* the way of a tick at one step more, and of all that then follow while slowing down */
+        bool is_near = (int64_t)(speed + step) * (speed + 2 * step) >= 2000 * (int64_t)step * magnitude(way);
         speed = clamp(is_near ? speed - step : speed + step, step, top);
         int32_t move = speed < 1000 ? 1 : speed / 1000;
         if (magnitude(way) <= move) {

@@ -42,6 +42,7 @@ typedef enum { MOTION_STILL, MOTION_GOING, MOTION_RAN_OUT } motion_progress_t;
 typedef struct {
     joint_t joint[MAX_JOINTS];
     uint8_t joint_count;
+    uint32_t at_us; /* the tick in which the joints were where `position_urad` has them */
     int32_t position_urad[MAX_JOINTS];
     int32_t velocity_urad_s[MAX_JOINTS]; /* kept while braking or parking; on a segment its curve tells */
     knot_t from; /* where the segment under way began */
@@ -60,7 +61,7 @@ uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attache
 uint8_t motion_append(motion_t *motion, const knot_t *knot, uint32_t now_us);
 
 /* Time after which a knot must come. */
-uint32_t motion_tail_us(const motion_t *motion, uint32_t now_us);
+uint32_t motion_tail_us(const motion_t *motion);
 
 /* Follows the knots to `now_us`. */
 motion_progress_t motion_follow(motion_t *motion, uint32_t now_us);

@@ -5,6 +5,7 @@
 void board_init(board_t *board, uint64_t now_us, uint8_t reset_cause)
 {
     core_init(&board->core, ALL_PINS, reset_cause);
+    core_tick(&board->core, (uint32_t)now_us, board->is_stop_line_open); /* its clock begins here */
     board->time_us = now_us;
     board->next_pwm_us = now_us + core_pulse_period_us(&board->core);
 }
