@@ -35,7 +35,9 @@ from drivers.errors import ConfigError, RobotError
 from drivers.link import ByteStream, SerialStream
 from drivers.mqtt import serve_broker
 from sim import clock
+from sim import link_trials as sim_link_trials
 from sim.board import Board, LockstepBoard, ProcessBoard
+from sim.link_trials import Trial
 from sim.people import NAMES
 from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
@@ -327,6 +329,11 @@ def warm_up() -> None:
                         await camera.read()
 
     clock.run(draw())
+
+
+def link_trials(*, quick: bool) -> list[Trial]:
+    """The line to the board, measured against the simulated one."""
+    return sim_link_trials.run(quick=quick)
 
 
 def scenarios() -> list[tuple[str, str]]:

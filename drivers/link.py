@@ -24,7 +24,9 @@ READ_BYTES = 4096
 WRITE_BACKLOG_BYTES = 512
 WINDOW = 8
 RETRY_S = 0.05  # ten times the slowest usual round trip
-REQUEST_S = 1.0  # twenty tries
+RETRY_LEAST_S = 0.005  # a full window on the line takes that long
+RETRY_TRIPS = 3  # this many usual round trips without an answer: it was lost
+REQUEST_S = 1.0  # twenty tries and more
 URGENT_REPEAT_S = 0.01
 SILENCE_S = 0.5  # a board speaks every 20 ms; 25 lost in a row are no accident
 PING_FAST_S = 0.02
@@ -152,8 +154,9 @@ class Clock:
     """The board's microseconds against the loop's seconds: a line through the round trips that were short."""
 
     KEPT = 64
-    # Samples are weighed against a belief that both clocks run alike; it yields after some seconds.
-    STIFFNESS_S2 = 16.0
+    # Samples are weighed against a belief that both clocks run alike: half a percent is what a cheap resonator is
+    # off, .2 ms what a round trip is; the square of their ratio is how much the belief weighs.
+    STIFFNESS_S2 = (0.2e-3 / 5e-3) ** 2
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=self.KEPT)  # round trip, host, board
@@ -208,6 +211,8 @@ class _Request(msgspec.Struct):
 
     frame: bytes
     answer: asyncio.Future[messages.Reason]
+    sent_s: float
+    is_repeated: bool = False
 
 
 class Link:
@@ -219,8 +224,13 @@ class Link:
         self._on_message = on_message
         self._decoder = wire.Decoder()
         self._sequence = 0
-        self._requests: dict[int, _Request] = {}
-        self._room = asyncio.Condition()
+        self._requests: dict[int, _Request] = {}  # in the order of their numbers
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        # How many may wait at once: fewer on a line that loses much, where all behind a lost one go again.
+        self._window = float(WINDOW - 1)
+        self._round_trip_s = RETRY_S / RETRY_TRIPS
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._welcome: asyncio.Future[messages.Welcome] | None = None
         self._urgent: messages.Stop | None = None
         self._urgent_timer: asyncio.TimerHandle | None = None
@@ -278,19 +288,20 @@ class Link:
 
     async def request(self, message: messages.Message) -> messages.Reason:
         """Reliable: carried out exactly once, in order. The board's answer; LinkTimeout if none comes."""
-        async with self._room:
-            await self._room.wait_for(self._has_room)
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            while not self._has_room():
+                self._room.clear()
+                await self._room.wait()
             self._sequence = (self._sequence + 1) & 0xFF
             number = self._sequence
-            frame = wire.encode(message, number)
-            request = _Request(frame, asyncio.get_running_loop().create_future())
+            request = _Request(wire.encode(message, number), loop.create_future(), loop.time())
             self._requests[number] = request
+            self._stream.write(request.frame)
+        self._await_answers()
         try:
             async with asyncio.timeout(REQUEST_S):
-                while not request.answer.done():
-                    self._stream.write(frame)
-                    await asyncio.wait((request.answer,), timeout=RETRY_S)
-            return request.answer.result()
+                return await request.answer
         except TimeoutError as exc:
             what = type(message).__name__.lower()
             raise LinkTimeout(
@@ -298,8 +309,7 @@ class Link:
             ) from exc
         finally:
             self._requests.pop(number, None)
-            async with self._room:
-                self._room.notify_all()
+            self._room.set()
 
     async def serve(self) -> None:
         """Read until the line fails. Raises LinkLost, or LinkTimeout when the board falls silent."""
@@ -323,28 +333,63 @@ class Link:
                 self._ping_timer.cancel()
 
     async def aclose(self) -> None:
-        for timer in (self._ping_timer, self._urgent_timer):
+        for timer in (self._ping_timer, self._urgent_timer, self._retry_timer):
             if timer is not None:
                 timer.cancel()
         await self._stream.aclose()
 
     def _has_room(self) -> bool:
         oldest = next(iter(self._requests), None)
-        return oldest is None or (self._sequence - oldest) & 0xFF < WINDOW - 1
+        return oldest is None or (self._sequence - oldest) & 0xFF < int(self._window)
+
+    def _await_answers(self) -> None:
+        """From now on, the usual time without any answer means that something was lost."""
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        wait_s = min(max(self._round_trip_s * RETRY_TRIPS, RETRY_LEAST_S), RETRY_S)
+        self._retry_timer = asyncio.get_running_loop().call_later(wait_s, self._repeat, list(self._requests))
+
+    def _repeat(self, numbers: list[int]) -> None:
+        """Send these again, as far as they still wait."""
+        now_s = asyncio.get_running_loop().time()
+        waiting = [self._requests[number] for number in numbers if number in self._requests]
+        for request in waiting:
+            self._stream.write(request.frame)
+            request.sent_s, request.is_repeated = now_s, True
+        if waiting:
+            self._window = max(self._window / 2, 2.0)
+        if self._requests:
+            self._await_answers()
+
+    def _answered(self, number: int, reason: messages.Reason, now_s: float) -> None:
+        request = self._requests.get(number)
+        if request is None or request.answer.done():
+            return
+        request.answer.set_result(reason)
+        if not request.is_repeated:
+            self._round_trip_s += (now_s - request.sent_s - self._round_trip_s) / 8
+        self._window = min(self._window + 1 / self._window, WINDOW - 1.0)
+        # The board answers in order: what waits in front of this one was carried out, and its answer lost.
+        overtaken = [
+            earlier
+            for earlier, other in self._requests.items()
+            if 0 < (number - earlier) & 0xFF < WINDOW
+            and not other.answer.done()
+            and now_s - other.sent_s > self._round_trip_s
+        ]
+        if overtaken:
+            self._repeat(overtaken)
 
     def _take(self, message: messages.Message, now_s: float) -> None:
         match message:
             case messages.Result():
-                request = self._requests.get(message.number)
-                if request is not None and not request.answer.done():
-                    try:
-                        request.answer.set_result(messages.Reason(message.reason))
-                    except ValueError as exc:
-                        raise ProtocolError(f"{self.name}: the board answers {exc}; flash it again") from exc
+                try:
+                    reason = messages.Reason(message.reason)
+                except ValueError as exc:
+                    raise ProtocolError(f"{self.name}: the board answers {exc}; flash it again") from exc
+                self._answered(message.number, reason, now_s)
             case messages.Gap():
-                for number, request in self._requests.items():
-                    if (number - message.expected) & 0xFF < WINDOW:
-                        self._stream.write(request.frame)
+                self._repeat([n for n in self._requests if (n - message.expected) & 0xFF < WINDOW])
             case messages.Welcome():
                 if self._welcome is not None and not self._welcome.done():
                     self._welcome.set_result(message)

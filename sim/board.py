@@ -66,6 +66,7 @@ class Core:
         self._core = ctypes.c_void_p(self._library.nod_new(first_us))
         self._records = (_Record * _RECORDS)()
         self._out = ctypes.create_string_buffer(_TRANSMIT_BYTES)
+        self._rests: list[int] | None = None
 
     def __del__(self) -> None:
         core: ctypes.c_void_p | None = getattr(self, "_core", None)
@@ -74,7 +75,17 @@ class Core:
 
     def receive(self, data: bytes, now_us: int) -> None:
         """Bytes from the line."""
-        self._library.nod_receive(self._core, data, len(data), now_us)
+        if self._rests is None:
+            self._library.nod_receive(self._core, data, len(data), now_us)
+            return
+        room = (ctypes.c_int32 * len(data))()
+        count = self._library.nod_receive_and_tell(self._core, data, len(data), now_us, room, len(data))
+        self._rests += room[:count]
+
+    def tell_rests(self) -> list[int]:
+        """From now on, joint 0's rest in µrad after each reliable message that was carried out, in this list."""
+        self._rests = []
+        return self._rests
 
     def advance(self, until_us: int) -> list[tuple[int, tuple[int, ...]]]:
         """Tick once a millisecond up to `until_us`; the servo frames on the way: time in µs, pulses in µs."""
@@ -109,15 +120,16 @@ class LockstepBoard:
     """The core in this process, as a stream of bytes. It stands still until it is told how late it is.
 
     Firmware time passes only in `advance` and `write`, so under a virtual clock two runs give the same bytes.
-    `first_us` is what the board's clock shows when it is first looked at.
+    `first_us` is what the board's clock shows when it is first looked at; it may run `drift_ppm` millionths fast.
     """
 
     name = "simulated board"
 
-    def __init__(self, joint_count: int, first_us: int = 0) -> None:
+    def __init__(self, joint_count: int, first_us: int = 0, drift_ppm: int = 0) -> None:
         self._core = Core(first_us)
         self._joint_count = joint_count
         self._first_us = first_us
+        self._rate = 1 + drift_ppm * 1e-6
         self._first_s: float | None = None
         self._waiting = bytearray()
         self._frames: list[PwmFrame] = []
@@ -145,7 +157,7 @@ class LockstepBoard:
             return
         now_s = asyncio.get_running_loop().time()
         self.advance(now_s)
-        self._core.receive(data, self._board_us(now_s))
+        self._core.receive(data, self.clock_us(now_s))
         self._drain()
 
     async def aclose(self) -> None:
@@ -162,15 +174,19 @@ class LockstepBoard:
         """Put the cable back in."""
         self._is_cut = False
 
+    def tell_rests(self) -> list[int]:
+        """See `Core.tell_rests`."""
+        return self._core.tell_rests()
+
     def press_stop(self, is_pressed: bool) -> None:
         self._core.press_stop(is_pressed)
 
     def reset(self) -> None:
-        self._core.reset(self._board_us(asyncio.get_running_loop().time()))
+        self._core.reset(self.clock_us(asyncio.get_running_loop().time()))
 
     def advance(self, now_s: float) -> None:
-        for time_us, pulse_us in self._core.advance(self._board_us(now_s)):
-            time_s = (self._first_s or 0.0) + (time_us - self._first_us) * 1e-6
+        for time_us, pulse_us in self._core.advance(self.clock_us(now_s)):
+            time_s = (self._first_s or 0.0) + (time_us - self._first_us) * 1e-6 / self._rate
             self._frames.append(PwmFrame(time_s, pulse_us[: self._joint_count]))
         self._drain()
 
@@ -178,10 +194,11 @@ class LockstepBoard:
         frames, self._frames = self._frames, []
         return frames
 
-    def _board_us(self, now_s: float) -> int:
+    def clock_us(self, now_s: float) -> int:
+        """What the board's clock shows at a loop time, not yet cut to 32 bits."""
         if self._first_s is None:
             self._first_s = now_s
-        return round((now_s - self._first_s) * 1e6) + self._first_us
+        return round((now_s - self._first_s) * 1e6 * self._rate) + self._first_us
 
     def _drain(self) -> None:
         data = self._core.transmit()
@@ -311,6 +328,13 @@ def load_library() -> ctypes.CDLL:
     library.nod_free.restype = None
     library.nod_receive.argtypes = [board, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
     library.nod_receive.restype = None
+    numbers = ctypes.POINTER(ctypes.c_int32)
+    library.nod_receive_and_tell.argtypes = [
+        *library.nod_receive.argtypes,
+        numbers,
+        ctypes.c_size_t,
+    ]
+    library.nod_receive_and_tell.restype = ctypes.c_size_t
     library.nod_advance.argtypes = [board, ctypes.c_uint64, ctypes.POINTER(_Record), ctypes.c_size_t]
     library.nod_advance.restype = ctypes.c_size_t
     library.nod_transmit.argtypes = [board, ctypes.c_char_p, ctypes.c_size_t]

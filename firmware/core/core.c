@@ -6,6 +6,7 @@
 #define QUIET_STOP_US 200000 /* without a fresh set-point: slow down */
 #define QUIET_PARK_US 5000000
 #define QUIET_DETACH_US 30000000
+#define GAP_TICKS 2u /* between two gaps told, while what was missing may be on its way */
 #define STOP_LINE_TICKS 3u /* a contact bounces, and a motor's spark is shorter */
 #define PULSE_PERIOD_MIN_US 3000u
 #define PULSE_PERIOD_MAX_US 20000u
@@ -48,7 +49,8 @@ static void on_hello(core_t *core, const frame_t *frame)
     core->expected = (uint8_t)(frame->sequence + 1u);
     core->answered = 0;
     core->answer_due = 0;
-    core->is_gap_due = core->is_gap_told = false;
+    core->is_gap_due = false;
+    core->gap_wait_ticks = 0;
     core->accepted = core->refused = core->underruns = core->misread = core->decoder.errors = 0;
     core->last_reason = REASON_NONE;
     if (core->state == STATE_MOVING || core->state == STATE_PARKING) {
@@ -187,11 +189,12 @@ static void on_reliable(core_t *core, const frame_t *frame)
         core->answer_due |= (uint8_t)(1u << place);
         core->expected++;
         core->answered = core->answered < WINDOW ? (uint8_t)(core->answered + 1u) : (uint8_t)WINDOW;
-        core->is_gap_told = false;
+        core->gap_wait_ticks = 0;
     } else if (behind <= core->answered) {
         core->answer_due |= (uint8_t)(1u << place);
-    } else if (ahead < WINDOW && !core->is_gap_told) {
-        core->is_gap_due = core->is_gap_told = true;
+    } else if (ahead < WINDOW && core->gap_wait_ticks == 0) {
+        core->is_gap_due = true;
+        core->gap_wait_ticks = GAP_TICKS;
     }
 }
 
@@ -318,6 +321,9 @@ void core_tick(core_t *core, uint32_t now_us, bool is_stop_line_open)
     core->motion.at_us = now_us;
     watch_stop_line(core, is_stop_line_open);
     move(core, now_us);
+    if (core->gap_wait_ticks > 0) {
+        core->gap_wait_ticks--;
+    }
     core->status_ticks++;
     if (core->status_ticks >= STATUS_TICKS) {
         core->status_ticks = 0;

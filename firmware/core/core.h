@@ -29,7 +29,7 @@ typedef struct {
     uint8_t answer[WINDOW];
     uint8_t answer_due; /* one bit a place */
     bool is_gap_due;
-    bool is_gap_told;
+    uint8_t gap_wait_ticks; /* until a gap is told again */
     bool is_welcome_due;
     uint16_t welcome_session;
     bool is_stop_ack_due;

@@ -22,6 +22,22 @@ void nod_receive(board_t *board, const uint8_t *data, size_t size, uint64_t now_
     }
 }
 
+/* The same, byte by byte, and after each reliable message that was carried out joint 0's rest goes to `rests`:
+ * with every message another rest, this tells what was carried out, and how often. Returns how many. */
+size_t nod_receive_and_tell(
+    board_t *board, const uint8_t *data, size_t size, uint64_t now_us, int32_t *rests, size_t room)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t before = board->core.expected;
+        core_receive(&board->core, data[i], (uint32_t)now_us);
+        if (board->core.expected != before && count < room) {
+            rests[count++] = board->core.motion.joint[0].rest_urad;
+        }
+    }
+    return count;
+}
+
 /* Ticks up to `now_us`; servo frames go to `records`. Returns how many; stops early when there is no room. */
 size_t nod_advance(board_t *board, uint64_t now_us, pwm_record_t *records, size_t room)
 {
