@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent import config as configs
-from agent import doctor, local
+from agent import doctor, keys, local
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError, expected
 
@@ -161,6 +161,7 @@ def _run(options: argparse.Namespace) -> int:
                     assert running.remote is not None  # it is missing in virtual time only
                     url = running.remote.url
                     stack.enter_context(local.announce(config.name, url))
+                    stack.enter_context(keys.stopping(lambda: running.arm.emergency_stop("keyboard")))
                     _greet(url, has_page=not options.headless, as_json=options.json)
 
                 await running.run(ready)
@@ -217,7 +218,10 @@ def _greet(url: str, *, has_page: bool, as_json: bool) -> None:
 
     print(f"\n  {url}\n", flush=True)
     segno.make(url, error="l").terminal(out=sys.stdout, compact=True)
-    print("  Open it in a browser on this machine. Ctrl-C ends the robot.\n", flush=True)
+    print("  Open it in a browser on this machine. Ctrl-C ends the robot.", flush=True)
+    if keys.has_terminal():
+        print("  Space stops its motors; `nod release` lets go of them again.", flush=True)
+    print(flush=True)
 
 
 def _say(options: argparse.Namespace) -> int:

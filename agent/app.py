@@ -238,7 +238,13 @@ class App:
             tasks.append(Task(name="replies", work=self._show_replies(self.remote)))
         if config.mqtt.enabled and not self._is_virtual:
             broker = address(config.mqtt)
-            home = Home(config.name, broker, self.bus, lambda text: self.order(text, "mqtt"))
+            home = Home(
+                config.name,
+                broker,
+                self.bus,
+                order=lambda text: self.order(text, "mqtt"),
+                stop=lambda: self.arm.emergency_stop("mqtt"),
+            )
             if config.mqtt.url is None:
                 tasks.append(Task(name="broker", work=serve_broker(broker.port), may_fail=True))
             tasks.append(Task(name="mqtt", work=home.serve()))

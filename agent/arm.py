@@ -162,11 +162,23 @@ class Arm:
             await asyncio.sleep(due_s - loop.time())
             # Against the first slot that was due, so that a stall counts whole and not as a skipped slot.
             self._figures.note("tick_late_s", loop.time() - start_s - (before + 1) * PERIOD_S)
+            if self._head is not None:
+                self._heed_button(self._head)
             if self._head is not None and self.stopped_by is None:
                 self._tick(self._head, due_s, slot - before)
             if self._head is not None and self._head.telemetry is not None:
                 telemetry = self._head.telemetry
                 self.pose_history.put(telemetry.time_s, telemetry.position_rad)
+
+    def _heed_button(self, head: Head) -> None:
+        """A stop that the board made by itself is one like any other: latched, said, and to be released."""
+        telemetry = head.telemetry
+        is_pressed = telemetry is not None and telemetry.is_stop_line_open and self.stopped_by != "button"
+        if is_pressed or (head.is_stopped and self.stopped_by is None):
+            log.warning("stopped by the button on the robot; nothing moves until it is let go and released")
+            self.stopped_by = "button"
+            self._stops += 1
+            self._motion = self._begin = None
 
     def _tick(self, head: Head, due_s: float, periods: int) -> None:
         """Bring motion to the set-point of this slot, through those that were missed, and send it.

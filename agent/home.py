@@ -1,6 +1,7 @@
 """MQTT: the robot's own topics.
 
 nod/<id>/chat          in   a sentence (text, at most 2,000 bytes)
+nod/<id>/stop          in   emergency stop, whatever it says; latched until it is released at the robot
 nod/<id>/reply         out  what the robot says, as JSON (agent.events.Reply)
 nod/<id>/state         out  what it is doing, as JSON; retained
 nod/<id>/availability  out  "online" or "offline"; retained, and the last will
@@ -52,12 +53,20 @@ def address(config: MqttConfig) -> Address:
 class Home:
     """The robot on MQTT. Reconnects for ever; announces everything anew each time."""
 
-    def __init__(self, robot_id: str, broker: Address, bus: Bus, order: Callable[[str], Order]) -> None:
+    def __init__(
+        self,
+        robot_id: str,
+        broker: Address,
+        bus: Bus,
+        order: Callable[[str], Order],
+        stop: Callable[[], None],
+    ) -> None:
         self.line = "connecting"
         self._topic = f"nod/{robot_id}"
         self._broker = broker
         self._bus = bus
         self._order = order
+        self._stop = stop
         self._replies = bus.replies()
 
     async def serve(self) -> None:
@@ -83,15 +92,19 @@ class Home:
             tries += 1
 
     async def _listen(self, client: Client) -> None:
-        await client.subscribe(f"{self._topic}/chat", qos=1)
+        for word in ("stop", "chat"):
+            await client.subscribe(f"{self._topic}/{word}", qos=1)
         await client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
         async for message in client.messages:
+            if message.retain:
+                continue  # from before this robot was here
+            if message.topic.matches(f"{self._topic}/stop"):
+                self._stop()
+                continue
             payload = message.payload
             if not isinstance(payload, bytes) or len(payload) > MAX_CHAT_BYTES:
                 log.warning("mqtt: a chat message was no text of at most %d bytes; ignored", MAX_CHAT_BYTES)
                 continue
-            if message.retain:
-                continue  # an order from before this robot was here
             self._bus.orders.put(self._order(payload.decode("utf-8", "replace")))
 
     async def _tell_state(self, client: Client) -> None:

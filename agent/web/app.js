@@ -7,7 +7,10 @@ const STALE_MS = 2000; // a picture older than this is not what the robot sees
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 const SILENCE_MS = 4000; // the link is up but says nothing: a sleeping laptop, a hung program
 const MARK = "#ffc857";
-const WHO = { page: "somebody on the page", cli: "somebody in a terminal" };
+const WHO = {
+  page: "somebody on the page", cli: "somebody in a terminal", keyboard: "somebody at its keyboard",
+  button: "the button on the robot", mqtt: "somebody over MQTT",
+};
 const MAX_LINES = 200;
 
 const $ = (id) => document.getElementById(id);
