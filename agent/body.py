@@ -75,8 +75,9 @@ def acceleration_caps(body: Body, angles_rad: tuple[float, ...]) -> tuple[float,
     *links, camera = forward(body, angles_rad)
     head = (links[-1][:3, 3] + camera[:3, 3]) / 2
     offset_m = float(np.hypot(head[0], head[1]))
-    moment = body.head_mass_kg * (body.foot_radius_m - offset_m) + body.foot_mass_kg * body.foot_radius_m
-    cap_m_s2 = max(GRAVITY_M_S2 * moment / (body.head_mass_kg * float(head[2])) / TIP_SAFETY, 0.1)
+    mass_kg, radius_m = sum(joint.link.mass_kg for joint in body.joint), body.base.outline_radius_m
+    moment = mass_kg * (radius_m - offset_m) + body.base.mass_kg * radius_m
+    cap_m_s2 = max(GRAVITY_M_S2 * moment / (mass_kg * float(head[2])) / TIP_SAFETY, 0.1)
     caps = []
     for joint, link in zip(body.joint, links, strict=True):
         axis = link[:3, "xyz".index(joint.axis)]

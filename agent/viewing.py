@@ -72,7 +72,7 @@ def scene_of(body: Body) -> Scene:
     return Scene(
         name=body.name,
         joints=tuple(Part(axis=joint.axis, offset_m=joint.offset_m) for joint in body.joint),
-        foot_radius_m=body.foot_radius_m,
+        foot_radius_m=body.base.outline_radius_m,
         screen_m=body.screen_m,
         camera_offset_m=body.camera.offset_m,
     )

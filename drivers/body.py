@@ -1,7 +1,7 @@
-"""What the hardware is: `body.toml` as structs, and where each link stands for given joint angles.
+"""What the hardware is: a body file as structs, and where each link stands for given joint angles.
 
 Frames are right-handed, x forward, y left, z up (REP 103). A positive pitch looks down, a positive yaw
-turns to the robot's left.
+turns to the robot's left. The base frame stands on the ground, under the middle of the foot or of the wheels.
 """
 
 import math
@@ -13,48 +13,147 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import ConfigError
+from drivers.toml_lines import KeyPath, Source
 
 Matrix = NDArray[np.float64]
-Positive = Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]
 Angle = Annotated[float, msgspec.Meta(ge=-math.pi, le=math.pi)]
-Offset = Annotated[float, msgspec.Meta(ge=-5.0, le=5.0)]
-DEFAULT_BODY = Path(__file__).with_name("tabletop.toml")
+Offset = Annotated[float, msgspec.Meta(ge=-2.0, le=2.0)]
+Vector = tuple[Offset, Offset, Offset]
+Length = Annotated[float, msgspec.Meta(ge=0.001, le=2.0)]
+Mass = Annotated[float, msgspec.Meta(ge=0.001, le=50.0)]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+BusId = Annotated[int, msgspec.Meta(ge=0, le=252)]  # 254 calls all servos, 253 is no address of an XL330
+Step = Annotated[int, msgspec.Meta(ge=0, le=4095)]
+
+FOLDER = Path(__file__).with_name("bodies")
+DEFAULT_BODY = FOLDER / "tabletop.toml"
 MAX_JOINTS = 4  # the set-point frame has room for four
+PULSE_MIN_US, PULSE_MAX_US = 400, 2600  # what the firmware makes; beyond, servos run into their own stops
+STEPS_PER_RAD = 4096 / (2 * math.pi)  # of both bus servos
+DISC_CORNERS = 64  # a disc's polygon lies .12 % inside it
 
 
-class Joint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One servo: its axis, where it sits on the link before it, its limits and its pulse."""
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parts: a key that isn't known is an error."""
 
-    name: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$")]
+
+class PwmServo(_Part, frozen=True, kw_only=True, tag="pwm", tag_field="kind"):
+    """A hobby servo on a pin of the board; the pulse's length is the angle."""
+
+    pin: Annotated[int, msgspec.Meta(ge=0, le=63)]
+    centre_us: Annotated[int, msgspec.Meta(ge=500, le=2500)] = 1500  # at 0 rad
+    per_rad_us: Annotated[float, msgspec.Meta(ge=-2000.0, le=2000.0)] = 637.0
+
+
+class Sts3215Servo(_Part, frozen=True, kw_only=True, tag="sts3215", tag_field="kind"):
+    """A Feetech STS3215 on the servo bus; 4096 steps make a turn."""
+
+    id: BusId
+    zero_steps: Step = 2048  # at 0 rad
+    is_reversed: bool = False
+
+
+class Xl330Servo(_Part, frozen=True, kw_only=True, tag="xl330", tag_field="kind"):
+    """A Dynamixel XL330 on the servo bus; 4096 steps make a turn."""
+
+    id: BusId
+    zero_steps: Step = 2048
+    is_reversed: bool = False
+
+
+Servo = PwmServo | Sts3215Servo | Xl330Servo
+
+
+class Link(_Part, frozen=True, kw_only=True):
+    """What a joint moves, up to the next joint: a box of even density around its centre of mass."""
+
+    mass_kg: Mass
+    centre_m: Vector  # in the link's frame, whose origin lies on the joint
+    size_m: tuple[Length, Length, Length]
+
+
+class Joint(_Part, frozen=True, kw_only=True):
+    """One servo: its axis, where it sits on the link before it, its limits, and what it moves."""
+
+    name: Name
     axis: Literal["x", "y", "z"]
-    offset_m: tuple[Offset, Offset, Offset]
+    offset_m: Vector
     min_rad: Angle
     max_rad: Angle
     rest_rad: Angle
-    max_velocity_rad_s: Positive
-    max_acceleration_rad_s2: Positive
-    max_jerk_rad_s3: Positive
-    pin: Annotated[int, msgspec.Meta(ge=0, le=63)]
-    pulse_centre_us: Annotated[int, msgspec.Meta(ge=500, le=2500)] = 1500
-    pulse_per_rad_us: Annotated[float, msgspec.Meta(ge=-2000.0, le=2000.0)] = 637.0
+    max_velocity_rad_s: Annotated[float, msgspec.Meta(ge=0.01, le=31.0)]  # a set-point can say 32
+    max_acceleration_rad_s2: Annotated[float, msgspec.Meta(ge=0.01, le=800.0)]  # the board takes 1000
+    max_jerk_rad_s3: Annotated[float, msgspec.Meta(ge=0.1, le=100_000.0)]
+    max_torque_nm: Annotated[float, msgspec.Meta(ge=0.01, le=50.0)]  # the servo's, at a standstill
+    servo: Servo
+    link: Link
 
 
-class Camera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Foot(_Part, frozen=True, kw_only=True, tag="foot", tag_field="kind"):
+    """A disc that stands on the table."""
+
+    radius_m: Length
+    height_m: Length
+    mass_kg: Mass
+
+    max_acceleration_m_s2 = 0.0  # not a field: a foot stays where it is
+
+    @property
+    def centre_m(self) -> Vector:
+        return (0.0, 0.0, self.height_m / 2)
+
+    @property
+    def outline_radius_m(self) -> float:
+        """Of the disc that it covers."""
+        return self.radius_m
+
+    @property
+    def support_m(self) -> tuple[tuple[float, float], ...]:
+        """Corners of the polygon that the robot stands on, counter-clockwise."""
+        turns = (2 * math.pi * corner / DISC_CORNERS for corner in range(DISC_CORNERS))
+        return tuple((self.radius_m * math.cos(turn), self.radius_m * math.sin(turn)) for turn in turns)
+
+
+class Wheels(_Part, frozen=True, kw_only=True, tag="wheels", tag_field="kind"):
+    """Two driven wheels left and right of the base frame's origin, casters, and a box upon them."""
+
+    wheel_radius_m: Length
+    track_m: Length  # from wheel to wheel
+    casters_m: Annotated[tuple[tuple[Offset, Offset], ...], msgspec.Meta(min_length=1, max_length=4)]
+    mass_kg: Mass
+    centre_m: Vector  # of mass
+    size_m: tuple[Length, Length, Length]
+    max_acceleration_m_s2: Annotated[float, msgspec.Meta(ge=0.01, le=20.0)]
+
+    @property
+    def outline_radius_m(self) -> float:
+        """Of the disc that it covers."""
+        return max(self.size_m[0], self.size_m[1], self.track_m) / 2
+
+    @property
+    def support_m(self) -> tuple[tuple[float, float], ...]:
+        """Corners of the polygon that the robot stands on, counter-clockwise."""
+        return _hull([(0.0, self.track_m / 2), (0.0, -self.track_m / 2), *self.casters_m])
+
+
+Base = Foot | Wheels
+
+
+class Camera(_Part, frozen=True, kw_only=True):
     """Where the camera sits on the screen and how it sees."""
 
-    offset_m: tuple[Offset, Offset, Offset]
+    offset_m: Vector
     field_of_view_rad: Annotated[float, msgspec.Meta(ge=0.2, le=3.0)]
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(_Part, frozen=True, kw_only=True):
     """The robot's body, as its file describes it."""
 
-    name: str
-    foot_radius_m: Positive
-    foot_mass_kg: Positive
-    head_mass_kg: Positive
-    screen_m: tuple[Positive, Positive]
+    name: Name
+    screen_m: tuple[Length, Length]  # width, height
     servo_lag_s: Annotated[float, msgspec.Meta(ge=0.0, le=0.5)]  # pulse to pose, as measured
+    pulse_rate_hz: Annotated[float, msgspec.Meta(ge=50.0, le=333.0)] = 50.0  # of PWM servos
+    base: Base
     camera: Camera
     joint: Annotated[tuple[Joint, ...], msgspec.Meta(min_length=1, max_length=MAX_JOINTS)]
 
@@ -71,23 +170,100 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def load(path: Path = DEFAULT_BODY) -> Body:
-    """Read a body file whole. Raises ConfigError naming the file and the key that is wrong."""
+    """Read a body file whole. Raises ConfigError naming the file, the line and the key that is wrong."""
     try:
-        body = msgspec.toml.decode(path.read_bytes(), type=Body)
+        source = Source(str(path), path.read_bytes())
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give another with --body FILE") from exc
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: {exc}") from exc
-    names = [joint.name for joint in body.joint]
-    if len(set(names)) != len(names):
-        raise ConfigError(f"{path}: two joints share a name: {names}")
-    for joint in body.joint:
-        if not joint.min_rad <= joint.rest_rad <= joint.max_rad or joint.min_rad >= joint.max_rad:
-            raise ConfigError(
-                f"{path}: joint {joint.name!r}: needs min_rad < max_rad with rest_rad between, "
-                f"has {joint.min_rad}, {joint.max_rad}, {joint.rest_rad}"
-            )
+    body = source.decode(Body)
+    _check_joints(body, source)
+    _check_base(body, source)
     return body
+
+
+def _check_joints(body: Body, source: Source) -> None:
+    names: set[str] = set()
+    outlets: set[int] = set()
+    kind = type(body.joint[0].servo)
+    if kind is not PwmServo and source.has(("pulse_rate_hz",)):
+        raise source.error(("pulse_rate_hz",), "is for PWM servos, and this body has others; leave it out")
+    for place, joint in enumerate(body.joint):
+        here: KeyPath = ("joint", place)
+        if joint.name in names:
+            raise source.error((*here, "name"), f"two joints share the name {joint.name!r}")
+        names.add(joint.name)
+        if joint.min_rad >= joint.max_rad:
+            raise source.error((*here, "min_rad"), f"must be below max_rad, which is {joint.max_rad:g}")
+        if not joint.min_rad <= joint.rest_rad <= joint.max_rad:
+            allowed = f"{joint.min_rad:g} to {joint.max_rad:g}"
+            raise source.error((*here, "rest_rad"), f"must lie within min_rad and max_rad, {allowed}")
+        if type(joint.servo) is not kind:
+            raise source.error(
+                (*here, "servo", "kind"), "is another than the first joint's; a body has one kind of servo"
+            )
+        key, outlet = (
+            ("pin", joint.servo.pin) if isinstance(joint.servo, PwmServo) else ("id", joint.servo.id)
+        )
+        if outlet in outlets:
+            raise source.error((*here, "servo", key), f"two joints share {key} {outlet}")
+        outlets.add(outlet)
+        _check_range(joint, here, source)
+
+
+def _check_range(joint: Joint, here: KeyPath, source: Source) -> None:
+    """A servo must be able to say every angle within the limits."""
+    servo = joint.servo
+    if isinstance(servo, PwmServo):
+        unit, scale, zero = "µs", servo.per_rad_us, servo.centre_us
+        low, high = PULSE_MIN_US, PULSE_MAX_US
+        if abs(scale) < 1.0:
+            raise source.error((*here, "servo", "per_rad_us"), "must be at least 1 or at most -1")
+    else:
+        unit, scale, zero = "steps", -STEPS_PER_RAD if servo.is_reversed else STEPS_PER_RAD, servo.zero_steps
+        low, high = 0, 4095
+    ends = sorted((zero + scale * joint.min_rad, zero + scale * joint.max_rad))
+    if ends[0] < low or ends[1] > high:
+        raise source.error(
+            (*here, "servo"),
+            f"between min_rad and max_rad it needs {ends[0]:.0f} to {ends[1]:.0f} {unit}; "
+            f"{low} to {high} are allowed",
+        )
+
+
+def _check_base(body: Body, source: Source) -> None:
+    corners = body.base.support_m
+    if isinstance(body.base, Wheels) and min(inset_m(corners, 0.0, 0.0), len(corners) - 3) < 0:
+        raise source.error(
+            ("base", "casters_m"),
+            "wheels and casters must enclose the middle between the wheels, as a triangle",
+        )
+
+
+def inset_m(corners: tuple[tuple[float, float], ...], x_m: float, y_m: float) -> float:
+    """How far a point lies inside a convex polygon, corners counter-clockwise; negative outside."""
+    following = corners[1:] + corners[:1]
+    return min(
+        ((bx - ax) * (y_m - ay) - (by - ay) * (x_m - ax)) / math.hypot(bx - ax, by - ay)
+        for (ax, ay), (bx, by) in zip(corners, following, strict=True)
+    )
+
+
+def _hull(points: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Convex hull, counter-clockwise (Andrew's monotone chain)."""
+
+    def half(ordered: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        chain: list[tuple[float, float]] = []
+        for x, y in ordered:
+            while len(chain) > 1:
+                (ax, ay), (bx, by) = chain[-2:]
+                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+                    break
+                chain.pop()
+            chain.append((x, y))
+        return chain[:-1]
+
+    ordered = sorted(set(points))
+    return tuple(half(ordered) + half(ordered[::-1]))
 
 
 def rotation(axis: str, angle_rad: float) -> Matrix:

@@ -9,7 +9,7 @@ import math
 import msgspec
 
 from drivers import messages
-from drivers.body import MAX_JOINTS, Joint
+from drivers.body import MAX_JOINTS, Joint, PwmServo
 from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, ProtocolError, Refused
 from drivers.link import ByteStream, Link
 from drivers.messages import Reason, ResetCause, State
@@ -356,6 +356,8 @@ def _bounds_of(joint: Joint) -> _Bounds:
 
 def _limits_of(place: int, joint: Joint) -> messages.Limits:
     """A joint in the wire's units. Raises ConfigError for what the wire cannot say."""
+    if not isinstance(joint.servo, PwmServo):
+        raise ConfigError(f"joint {joint.name!r}: the board drives PWM servos; this one is on a servo bus")
     velocity = round(joint.max_velocity_rad_s * VELOCITY_MARGIN * 1e3)
     acceleration = round(joint.max_acceleration_rad_s2 * ACCELERATION_MARGIN * 1e3)
     if not (1 <= velocity <= 32767 and 1 <= acceleration <= 1_000_000):
@@ -365,12 +367,12 @@ def _limits_of(place: int, joint: Joint) -> messages.Limits:
         )
     return messages.Limits(
         joint=place,
-        pin=joint.pin,
+        pin=joint.servo.pin,
         min_urad=round(joint.min_rad * 1e6),
         max_urad=round(joint.max_rad * 1e6),
         rest_urad=round(joint.rest_rad * 1e6),
         velocity_mrad_s=velocity,
         acceleration_mrad_s2=acceleration,
-        pulse_centre_us=joint.pulse_centre_us,
-        pulse_per_rad_ns=round(joint.pulse_per_rad_us * 1e3),
+        pulse_centre_us=joint.servo.centre_us,
+        pulse_per_rad_ns=round(joint.servo.per_rad_us * 1e3),
     )

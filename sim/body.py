@@ -5,7 +5,7 @@ A light model for long runs. It has no gravity, backlash or tipping.
 
 from collections import deque
 
-from drivers.body import Body
+from drivers.body import Body, PwmServo
 
 STEP_S = 0.002
 DEAD_S = 0.015  # a hobby servo's controller samples the pulse and switches its bridge this much later
@@ -42,8 +42,8 @@ class Servos:
 
     def _aim(self, pulse_us: tuple[int, ...]) -> None:
         for place, (joint, pulse) in enumerate(zip(self._body.joint, pulse_us, strict=False)):
-            if pulse:
-                self._target_rad[place] = (pulse - joint.pulse_centre_us) / joint.pulse_per_rad_us
+            if pulse and isinstance(joint.servo, PwmServo):
+                self._target_rad[place] = (pulse - joint.servo.centre_us) / joint.servo.per_rad_us
             else:
                 self._target_rad[place] = self._angle_rad[place]
 

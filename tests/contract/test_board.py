@@ -9,6 +9,7 @@ import pytest
 
 from drivers import body as bodies
 from drivers import messages, wire
+from drivers.body import PwmServo
 from drivers.errors import ConfigError, DeviceError, LinkError, LinkLost, ProtocolError, Refused
 from drivers.head import Head, Knot
 from drivers.link import ByteStream, SerialStream
@@ -112,8 +113,9 @@ def test_it_follows_knots_and_the_pulses_follow(play: Play) -> None:
         assert 0.077 <= telemetry.position_rad[0] <= 0.085
         frames = rig.board.pulses()
         assert [pulse for pulse in frames[-1].pulse_us] == [
-            round(joint.pulse_centre_us + joint.pulse_per_rad_us * position)
+            round(joint.servo.centre_us + joint.servo.per_rad_us * position)
             for joint, position in zip(JOINTS, telemetry.position_rad, strict=True)
+            if isinstance(joint.servo, PwmServo)
         ]
         gaps = [b.time_s - a.time_s for a, b in zip(frames, frames[1:], strict=False)]
         assert all(abs(gap - 0.02) < 1e-6 for gap in gaps)

@@ -174,7 +174,7 @@ def free_port() -> int:
 
 async def test_wrong_words_and_files_end_with_one_line(shell: Shell) -> None:
     folder = shell.folder
-    body = (ROOT / "drivers" / "tabletop.toml").read_text()
+    body = (ROOT / "drivers" / "bodies" / "tabletop.toml").read_text()
     scenario = (ROOT / "sim" / "scenarios" / "living-room.toml").read_text()
     run = ("run", "--headless", "--no-model", "--no-mqtt")
     nowhere = written(folder, "nowhere", "a file where a folder should be")

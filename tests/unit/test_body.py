@@ -1,17 +1,15 @@
-"""Kinematics, balance, and body files."""
+"""Kinematics and balance."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.body import PoseHistory, acceleration_caps, aim, pixel_to_point
-from drivers.body import DEFAULT_BODY, forward, load
+from agent.body import PoseHistory, aim, pixel_to_point
+from drivers.body import forward, load
 from drivers.camera import lens_for
-from drivers.errors import ConfigError
 
 BODY = load()
 LENS = lens_for(640, 480, 1.09)
@@ -43,13 +41,6 @@ def test_positive_pitch_looks_down_and_positive_yaw_left() -> None:
     assert forward(BODY, (0.2, 0.0, 0.0, 0.0))[-1][1, 0] > 0
 
 
-def test_leaning_out_lowers_the_acceleration_that_keeps_the_foot_down() -> None:
-    upright = acceleration_caps(BODY, (0.0, 0.0, 0.0, 0.0))
-    leaning = acceleration_caps(BODY, (0.0, 0.7, 0.0, 0.0))
-    lift = BODY.index("lift")
-    assert leaning[lift] < upright[lift]
-
-
 def test_the_history_gives_the_pose_at_the_time_of_the_frame() -> None:
     history = PoseHistory((0.0,))
     assert history.at(5.0) == (0.0,)
@@ -59,29 +50,3 @@ def test_the_history_gives_the_pose_at_the_time_of_the_frame() -> None:
     assert history.at(1.25) == (1.5,)
     assert history.at(0.0) == (1.0,)
     assert history.at(9.0) == (3.0,)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("foot_radius_m = 0.09", "foot_radius_m = nan", "foot_radius_m"),
-        ("foot_radius_m = 0.09", "foot_radus_m = 0.09", "foot_radus_m"),
-        ("foot_radius_m = 0.09", 'foot_radius_m = "big"', "foot_radius_m"),
-        ("min_rad = -1.4", "min_rad = 1.5", "yaw"),
-        ('name = "lift"', 'name = "yaw"', "share a name"),
-        ("name =", "name", "line 2"),
-        ("max_velocity_rad_s = 3.0", "max_velocity_rad_s = inf", "max_velocity_rad_s"),
-    ],
-)
-def test_a_wrong_body_file_is_refused_by_name(tmp_path: Path, old: str, new: str, says: str) -> None:
-    file = tmp_path / "body.toml"
-    file.write_text(DEFAULT_BODY.read_text().replace(old, new, 1))
-    with pytest.raises(ConfigError, match=says) as caught:
-        load(file)
-    assert str(file) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_body_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.toml.*--body"):
-        load(tmp_path / "none.toml")
