@@ -1,4 +1,4 @@
-"""Kinematics and balance: where to turn to look at a point, and how hard the arm may move without tipping.
+"""Kinematics: where to turn to look at a point, and where the camera was when it saw one.
 
 Pure functions over `drivers.body.Body`. Angles are in radians, points in metres in the base frame.
 """
@@ -12,8 +12,6 @@ import numpy as np
 from drivers.body import Body, Matrix, forward
 from drivers.camera import Lens
 
-GRAVITY_M_S2 = 9.81
-TIP_SAFETY = 2.0  # the acceleration that would lift the foot, divided by this, is allowed
 AIM_ROUNDS = 4  # the camera moves as the arm turns; four rounds leave less than .001 rad at half a metre
 HISTORY_S = 2.0  # longer than any frame takes from lens to set-point
 
@@ -64,27 +62,6 @@ def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
         angles[tilt] = pitch - lift_rad
         angles = [min(max(a, j.min_rad), j.max_rad) for a, j in zip(angles, body.joint, strict=True)]
     return tuple(angles)
-
-
-def acceleration_caps(body: Body, angles_rad: tuple[float, ...]) -> tuple[float, ...]:
-    """Acceleration allowed for each joint in rad/s²: the foot stays down with a margin of TIP_SAFETY.
-
-    From the balance of moments about the foot's edge: a = g·[m·(r − x) + m_b·r] / (m·h), for a head of mass m
-    at height h and horizontal offset x on a foot of radius r and mass m_b. A joint with lever l may turn at a/l.
-    """
-    *links, camera = forward(body, angles_rad)
-    head = (links[-1][:3, 3] + camera[:3, 3]) / 2
-    offset_m = float(np.hypot(head[0], head[1]))
-    mass_kg, radius_m = sum(joint.link.mass_kg for joint in body.joint), body.base.outline_radius_m
-    moment = mass_kg * (radius_m - offset_m) + body.base.mass_kg * radius_m
-    cap_m_s2 = max(GRAVITY_M_S2 * moment / (mass_kg * float(head[2])) / TIP_SAFETY, 0.1)
-    caps = []
-    for joint, link in zip(body.joint, links, strict=True):
-        axis = link[:3, "xyz".index(joint.axis)]
-        reach = head - link[:3, 3]
-        lever_m = float(np.linalg.norm(np.cross(axis, reach)))
-        caps.append(min(joint.max_acceleration_rad_s2, cap_m_s2 / max(lever_m, 1e-3)))
-    return tuple(caps)
 
 
 class PoseHistory:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from ruckig import InputParameter, OutputParameter, Result, Ruckig, RuckigError, Synchronization
 
-from agent.body import Point, acceleration_caps, aim
+from agent.body import Point, aim
 from agent.events import HeadPose
 from drivers.body import Body
 from drivers.errors import Refused
@@ -92,7 +92,7 @@ class Trajectory:
         given.target_velocity = target_velocity_rad_s
         given.target_acceleration = [0.0] * len(joints)
         given.max_velocity = [j.max_velocity_rad_s for j in joints]
-        given.max_acceleration = acceleration_caps(self._body, state.position_rad)
+        given.max_acceleration = [j.max_acceleration_rad_s2 for j in joints]  # under the tip-over cap
         given.max_jerk = [j.max_jerk_rad_s3 for j in joints]
         try:
             result = self._otg.update(given, self._output)
@@ -201,9 +201,7 @@ def _add_act(offset: list[float], act: Act | None, body: Body) -> None:
 
 def _braking_point(state: State, body: Body) -> list[float]:
     """Where the arm can come to rest: ahead of where it is, by what braking takes at full deceleration."""
-    caps = acceleration_caps(body, state.position_rad)
-    ahead = (v * abs(v) / (2 * a) for v, a in zip(state.velocity_rad_s, caps, strict=True))
     return [
-        min(max(p + d, j.min_rad), j.max_rad)
-        for p, d, j in zip(state.position_rad, ahead, body.joint, strict=True)
+        min(max(p + v * abs(v) / (2 * j.max_acceleration_rad_s2), j.min_rad), j.max_rad)
+        for p, v, j in zip(state.position_rad, state.velocity_rad_s, body.joint, strict=True)
     ]

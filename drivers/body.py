@@ -28,6 +28,10 @@ Step = Annotated[int, msgspec.Meta(ge=0, le=4095)]
 FOLDER = Path(__file__).with_name("bodies")
 DEFAULT_BODY = FOLDER / "tabletop.toml"
 MAX_JOINTS = 4  # the set-point frame has room for four
+# The board's lines stand outside the planner's, so that a plan at its limits, rounded to the wire's units and
+# joined by cubics, is not refused.
+VELOCITY_MARGIN = 1.05
+ACCELERATION_MARGIN = 1.25
 PULSE_MIN_US, PULSE_MAX_US = 400, 2600  # what the firmware makes; beyond, servos run into their own stops
 STEPS_PER_RAD = 4096 / (2 * math.pi)  # of both bus servos
 DISC_CORNERS = 64  # a disc's polygon lies .12 % inside it
@@ -71,6 +75,11 @@ class Link(_Part, frozen=True, kw_only=True):
     centre_m: Vector  # in the link's frame, whose origin lies on the joint
     size_m: tuple[Length, Length, Length]
 
+    @property
+    def inertia_kg_m2(self) -> tuple[float, float, float]:
+        """About the axes through the centre of mass, parallel to the link's."""
+        return _box_inertia(self.mass_kg, self.size_m)
+
 
 class Joint(_Part, frozen=True, kw_only=True):
     """One servo: its axis, where it sits on the link before it, its limits, and what it moves."""
@@ -103,6 +112,13 @@ class Foot(_Part, frozen=True, kw_only=True, tag="foot", tag_field="kind"):
         return (0.0, 0.0, self.height_m / 2)
 
     @property
+    def inertia_kg_m2(self) -> tuple[float, float, float]:
+        """About the axes through the centre of mass."""
+        upright = self.mass_kg * self.radius_m**2 / 2
+        level = upright / 2 + self.mass_kg * self.height_m**2 / 12
+        return (level, level, upright)
+
+    @property
     def outline_radius_m(self) -> float:
         """Of the disc that it covers."""
         return self.radius_m
@@ -124,6 +140,11 @@ class Wheels(_Part, frozen=True, kw_only=True, tag="wheels", tag_field="kind"):
     centre_m: Vector  # of mass
     size_m: tuple[Length, Length, Length]
     max_acceleration_m_s2: Annotated[float, msgspec.Meta(ge=0.01, le=20.0)]
+
+    @property
+    def inertia_kg_m2(self) -> tuple[float, float, float]:
+        """About the axes through the centre of mass."""
+        return _box_inertia(self.mass_kg, self.size_m)
 
     @property
     def outline_radius_m(self) -> float:
@@ -170,7 +191,27 @@ class Body(_Part, frozen=True, kw_only=True):
 
 
 def load(path: Path = DEFAULT_BODY) -> Body:
-    """Read a body file whole. Raises ConfigError naming the file, the line and the key that is wrong."""
+    """Read a body whose joints ask for no more acceleration than it stands; see `drivers.balance`.
+
+    Raises ConfigError naming the file, the line and the key that is wrong, and when nothing keeps it upright.
+    """
+    from drivers import balance  # not at the top: balance is about bodies
+
+    body = read(path)
+    limits = balance.acceleration_limits(body)
+    if not all(limits):
+        raise ConfigError(
+            f"{path}: its weight, or its top speed alone, tips it over; give it a heavier or wider base"
+        )
+    joints = (
+        msgspec.structs.replace(joint, max_acceleration_rad_s2=limit)
+        for joint, limit in zip(body.joint, limits, strict=True)
+    )
+    return msgspec.structs.replace(body, joint=tuple(joints))
+
+
+def read(path: Path) -> Body:
+    """Read a body file whole, as it is: its accelerations are wishes. Raises ConfigError as `load` does."""
     try:
         source = Source(str(path), path.read_bytes())
     except OSError as exc:
@@ -232,11 +273,16 @@ def _check_range(joint: Joint, here: KeyPath, source: Source) -> None:
 
 def _check_base(body: Body, source: Source) -> None:
     corners = body.base.support_m
-    if isinstance(body.base, Wheels) and min(inset_m(corners, 0.0, 0.0), len(corners) - 3) < 0:
+    if isinstance(body.base, Wheels) and (len(corners) < 3 or inset_m(corners, 0.0, 0.0) < -1e-9):
         raise source.error(
             ("base", "casters_m"),
             "wheels and casters must enclose the middle between the wheels, as a triangle",
         )
+
+
+def _box_inertia(mass_kg: float, size_m: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (side * side * mass_kg / 12 for side in size_m)
+    return (y + z, x + z, x + y)
 
 
 def inset_m(corners: tuple[tuple[float, float], ...], x_m: float, y_m: float) -> float:

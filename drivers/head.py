@@ -9,15 +9,11 @@ import math
 import msgspec
 
 from drivers import messages
-from drivers.body import MAX_JOINTS, Joint, PwmServo
+from drivers.body import ACCELERATION_MARGIN, MAX_JOINTS, VELOCITY_MARGIN, Joint, PwmServo
 from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, ProtocolError, Refused
 from drivers.link import ByteStream, Link
 from drivers.messages import Reason, ResetCause, State
 
-# The board's lines stand outside the planner's, so that a plan at its limits, rounded to the wire's units and
-# joined by cubics, is not refused. Position has no such margin.
-VELOCITY_MARGIN = 1.05
-ACCELERATION_MARGIN = 1.25
 POSITION_ROUNDING_RAD = 1e-6  # the wire's unit
 MAX_AHEAD_S = 1.0  # the board refuses what lies further ahead
 STATUS_S = 0.5  # the board reports every 20 ms
@@ -83,7 +79,7 @@ class Head:
         if not 1 <= len(joints) <= MAX_JOINTS:
             raise ConfigError(f"a board moves 1 to {MAX_JOINTS} joints, the body has {len(joints)}")
         self._joints = joints
-        self._limits = tuple(_limits_of(place, joint) for place, joint in enumerate(joints))
+        self._limits = tuple(limits_of(place, joint) for place, joint in enumerate(joints))
         self._bounds = tuple(_bounds_of(joint) for joint in joints)
         self._pulse_period_us = round(1e6 / pulse_rate_hz)
         self._link = Link(stream, self._take)
@@ -354,7 +350,7 @@ def _bounds_of(joint: Joint) -> _Bounds:
     )
 
 
-def _limits_of(place: int, joint: Joint) -> messages.Limits:
+def limits_of(place: int, joint: Joint) -> messages.Limits:
     """A joint in the wire's units. Raises ConfigError for what the wire cannot say."""
     if not isinstance(joint.servo, PwmServo):
         raise ConfigError(f"joint {joint.name!r}: the board drives PWM servos; this one is on a servo bus")

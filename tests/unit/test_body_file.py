@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.body import DEFAULT_BODY, FOLDER, PwmServo, Sts3215Servo, Xl330Servo, inset_m, load
+from drivers.body import DEFAULT_BODY, FOLDER, PwmServo, Sts3215Servo, Xl330Servo, inset_m, load, read
 from drivers.errors import ConfigError
 
 WHEELED = FOLDER / "wheeled.toml"
@@ -109,7 +109,7 @@ def test_a_reversed_servo_needs_the_mirrored_steps(tmp_path: Path) -> None:
 def test_one_caster_makes_a_triangle_with_the_origin_on_its_edge(tmp_path: Path, casters: str) -> None:
     file = tmp_path / "body.toml"
     file.write_text(re.sub(r"casters_m = .*", f"casters_m = {casters}", WHEELED.read_text()))
-    corners = load(file).base.support_m
+    corners = read(file).base.support_m  # `load` finds that it falls onto its free side
     assert len(corners) == 3
     assert inset_m(corners, 0.0, 0.0) == pytest.approx(0.0)
     assert inset_m(corners, float(casters[2:-1].split(",")[0]) / 3, 0.0) > 0.03
