@@ -16,8 +16,11 @@ import msgspec
 
 from agent import config as configs
 from agent import doctor, keys, local
+from agent.body_sheet import sheet
 from agent.config import Config
+from drivers import body as bodies
 from drivers.errors import ConfigError, RobotError, expected
+from drivers.urdf import urdf
 
 MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
 
@@ -82,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     check = _word(words, "doctor", _doctor, "what works, and what to do about what doesn't", "nod doctor")
     check.add_argument("--config", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true")
+
+    body = _word(words, "body", _body, "check a body file", "nod body --urdf >nod.urdf")
+    body.add_argument(
+        "file", nargs="?", type=Path, default=bodies.DEFAULT_BODY, help="else the tabletop display"
+    )
+    body.add_argument("--urdf", action="store_true", help="print it for viewers and simulators")
     return parser
 
 
@@ -283,6 +292,11 @@ def _doctor(options: argparse.Namespace) -> int:
         for finding in findings:
             print(f"{'ok  ' if finding.is_well else 'BAD '} {finding.what}: {finding.says}")
     return 0 if all(finding.is_well for finding in findings) else 1
+
+
+def _body(options: argparse.Namespace) -> int:
+    print(urdf(bodies.load(options.file)) if options.urdf else sheet(options.file))
+    return 0
 
 
 if __name__ == "__main__":

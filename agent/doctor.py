@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from agent import local, prepare, weights
+from agent.body_sheet import cap_line
 from agent.config import Config, cache_dir
 from drivers import body as bodies
 from drivers.errors import RobotError
@@ -52,10 +53,13 @@ def _firmware() -> Finding:
 
 def _body(config: Config) -> Finding:
     try:
-        body = bodies.load(Path(config.head.body) if config.head.body else bodies.DEFAULT_BODY)
+        path = Path(config.head.body) if config.head.body else bodies.DEFAULT_BODY
+        asked, body = bodies.read(path), bodies.load(path)
     except RobotError as exc:
         return Finding(what="body", is_well=False, says=str(exc))
-    return Finding(what="body", is_well=True, says=f"{body.name}, {len(body.joint)} joints")
+    return Finding(
+        what="body", is_well=True, says=f"{body.name}, {len(body.joint)} joints; {cap_line(asked, body)}"
+    )
 
 
 def _weight(name: str) -> Finding:
