@@ -135,7 +135,7 @@ class Arm:
 
     @asynccontextmanager
     async def _connected(self, connect: Callable[[], Awaitable[ByteStream]]) -> AsyncIterator[Head]:
-        head = Head(await connect(), self.body.joint)
+        head = Head(await connect(), self.body.joint, self.body.pulse_rate_hz)
         try:
             telemetry = await head.connect()
             self.pose_history.clear()

@@ -87,7 +87,7 @@ class Rig:
     def enable(self) -> None:
         for limits in self.limits:
             self.ask(limits)
-        self.ask(messages.Enable(joint_count=len(self.limits)))
+        self.ask(messages.Enable(joint_count=len(self.limits), pulse_period_us=20_000))
 
     def ask(self, message: messages.Message) -> None:
         number = next(self._numbers)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.errors import ConfigError
@@ -102,6 +102,7 @@ def written(value: Any) -> str:
     return str(value)
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_every_key_of_any_tree_has_the_line_it_was_written_on(tree: dict[str, Any]) -> None:
     text = "".join(f"{written(key)} = {written(value)}\n" for key, value in tree.items())
@@ -110,6 +111,7 @@ def test_every_key_of_any_tree_has_the_line_it_was_written_on(tree: dict[str, An
         assert all(lines_of(text)[path] == line for path in paths_of(tree[key], (key,)))
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab.=[]{}\"'#\n, 1\\"), max_size=40))
 def test_whatever_tomllib_takes_is_walked_to_the_end(text: str) -> None:
     try:
