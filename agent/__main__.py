@@ -15,12 +15,9 @@ from pathlib import Path
 import msgspec
 
 from agent import config as configs
-from agent import doctor, keys, local
-from agent.body_sheet import sheet
+from agent import keys, local
 from agent.config import Config
-from drivers import body as bodies
 from drivers.errors import ConfigError, RobotError, expected
-from drivers.urdf import urdf
 
 MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
 
@@ -87,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true")
 
     body = _word(words, "body", _body, "check a body file", "nod body --urdf >nod.urdf")
-    body.add_argument(
-        "file", nargs="?", type=Path, default=bodies.DEFAULT_BODY, help="else the tabletop display"
-    )
+    body.add_argument("file", nargs="?", type=Path, help="else the tabletop display")
     body.add_argument("--urdf", action="store_true", help="print it for viewers and simulators")
     return parser
 
@@ -285,6 +280,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from agent import doctor
+
     findings = doctor.examine(configs.load(options.config))
     if options.json:
         print(msgspec.json.encode(findings).decode())
@@ -295,7 +292,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _body(options: argparse.Namespace) -> int:
-    print(urdf(bodies.load(options.file)) if options.urdf else sheet(options.file))
+    from agent.body_sheet import sheet  # not at the top: `nod stop` must not wait for it
+    from drivers import body as bodies
+    from drivers.urdf import urdf
+
+    file = options.file or bodies.DEFAULT_BODY
+    print(urdf(bodies.load(file)) if options.urdf else sheet(file))
     return 0
 
 

@@ -14,9 +14,10 @@ import msgspec
 
 from agent import motion
 from agent.body import PoseHistory
+from agent.config import IdleDial
 from agent.events import Bus, HeadPose, NodSignal, Order, SetPoint
 from agent.figures import Figures
-from agent.motion import PERIOD_S, Act, IdleDial, Intent, Trajectory
+from agent.motion import PERIOD_S, Act, Intent, Trajectory
 from drivers.body import Body
 from drivers.errors import DeviceError, LinkError, Refused, RobotError, heed_cancellation
 from drivers.head import Head, Knot

@@ -8,20 +8,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent.config import state_dir
-from agent.events import Reply
 from drivers.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:  # `nod stop` must not wait for what the other words need
+    from agent.events import Reply
 
 SAY_TIMEOUT_S = 150.0  # longer than the page's server waits for the last reply
 POST_TIMEOUT_S = 6.0
-
-
-class _Replies(msgspec.Struct):
-    replies: tuple[Reply, ...] = ()
-    error: str = ""
 
 
 @contextlib.contextmanager
@@ -61,11 +59,16 @@ def running() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in state_dir().glob("*.lock") if _is_held(path)))
 
 
-def say(name: str, text: str) -> tuple[Reply, ...]:
+def say(name: str, text: str) -> "tuple[Reply, ...]":
     """Give the running robot an order and wait for its last reply. Raises DeviceError, ConfigError."""
+    from agent.events import Reply
+
+    class Replies(msgspec.Struct):
+        replies: tuple[Reply, ...] = ()
+
     answer = _request(name, "say", {"text": text}, SAY_TIMEOUT_S)
     try:
-        decoded = msgspec.json.decode(answer, type=_Replies)
+        decoded = msgspec.json.decode(answer, type=Replies)
     except msgspec.DecodeError as exc:
         raise DeviceError(
             f"the robot {name!r} answered something else than replies: {answer[:80]!r}"

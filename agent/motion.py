@@ -12,6 +12,7 @@ import msgspec
 from ruckig import InputParameter, OutputParameter, Result, Ruckig, RuckigError, Synchronization
 
 from agent.body import Point, aim
+from agent.config import IdleDial
 from agent.events import HeadPose
 from drivers.body import Body
 from drivers.errors import Refused
@@ -29,7 +30,6 @@ IDLE_RAD = {"off": 0.0, "low": 0.006, "full": 0.015}
 IDLE_PERIOD_S = 5.0  # slow breath
 
 GestureKind = Literal["nod", "shake", "tilt"]
-IdleDial = Literal["off", "low", "full"]
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
