@@ -38,10 +38,12 @@ def zmp_margin(
     velocities_rad_s: tuple[float, ...],
     accelerations_rad_s2: tuple[float, ...],
     base_acceleration_m_s2: tuple[float, float] = (0.0, 0.0),
+    base_turn_rad_s: float = 0.0,
+    base_turn_rad_s2: float = 0.0,
 ) -> float:
     """How far inside the support polygon the zero-moment point lies, in metres; negative: the robot tips.
 
-    −inf when the ground would have to pull. No safety factor.
+    −inf when the ground would have to pull. The base's acceleration is along x and y. No safety factor.
     """
     return float(
         zmp_margins(
@@ -49,13 +51,16 @@ def zmp_margin(
             np.array([positions_rad]),
             np.array([velocities_rad_s]),
             np.array([accelerations_rad_s2]),
-            np.array([base_acceleration_m_s2]),
+            np.array([[*base_acceleration_m_s2, base_turn_rad_s, base_turn_rad_s2]]),
         )[0]
     )
 
 
 def zmp_margins(body: Body, positions: Array, velocities: Array, accelerations: Array, base: Array) -> Array:
-    """`zmp_margin` of many cases at once: one row a case, one column a joint, two of the base's acceleration."""
+    """`zmp_margin` of many cases at once: one row a case, one column a joint.
+
+    The base's columns: acceleration along x and y, turn rate, and the turn rate's change.
+    """
     load = _load(body, positions, velocities, accelerations, base, GRAVITY_M_S2)
     least = (load @ _edges(body).T).min(axis=1)
     margins = np.full(len(load), -np.inf)
@@ -67,8 +72,8 @@ def acceleration_limits(body: Body) -> tuple[float, ...]:
     """What the planner may ask of each joint in rad/s²: the body's own wishes, all times one factor up to 1.
 
     With all joints at the board's limits (these times ACCELERATION_MARGIN, velocities times VELOCITY_MARGIN) in the
-    worst directions, in any pose, and the base accelerating at its own limit, the robot stands BOARD_SAFETY times
-    over. All zeros: its velocities or its weight alone tip it.
+    worst directions, in any pose, and the base accelerating and turning at its own limits, the robot stands
+    BOARD_SAFETY times over. All zeros: its velocities or its weight alone tip it.
     """
     low = np.array([joint.min_rad for joint in body.joint])
     high = np.array([joint.max_rad for joint in body.joint])
@@ -87,36 +92,35 @@ def acceleration_limits(body: Body) -> tuple[float, ...]:
 def _factors(body: Body, poses: Array) -> Array:
     """For each pose the factor on all accelerations at which the worst combination just keeps the safety."""
     count = len(body.joint)
-    velocity = VELOCITY_MARGIN * np.array([joint.max_velocity_rad_s for joint in body.joint])
-    acceleration = ACCELERATION_MARGIN * np.array([joint.max_acceleration_rad_s2 for joint in body.joint])
-    pairs = list(itertools.combinations(range(count), 2))
-    # The load is linear in accelerations and quadratic in velocities: these cases hold all of it.
-    still, no_base = np.zeros(count), np.zeros(2)
-    one = np.eye(count)
-    cases = [(still, still, no_base, GRAVITY_M_S2)]
-    cases += [(still, one[j] * acceleration[j], no_base, 0.0) for j in range(count)]
-    cases += [(still, still, np.eye(2)[axis], 0.0) for axis in range(2)]
-    cases += [(one[j] * velocity[j], still, no_base, 0.0) for j in range(count)]
-    cases += [(one[j] * velocity[j] + one[k] * velocity[k], still, no_base, 0.0) for j, k in pairs]
-    repeat = len(poses)
-    load = _load(
-        body,
-        np.tile(poses, (len(cases), 1)),
-        np.repeat([case[0] for case in cases], repeat, axis=0),
-        np.repeat([case[1] for case in cases], repeat, axis=0),
-        np.repeat([case[2] for case in cases], repeat, axis=0),
-        np.repeat([case[3] for case in cases], repeat),
-    ).reshape(len(cases), repeat, 3)
-    parts = np.split(load @ _edges(body).T, np.cumsum([1, count, 2, count]))  # each: cases, poses, edges
-    weight, joints, base, squares, products = parts
+    base = body.base
+    # A case is a column of velocities, accelerations, the base's four columns, and gravity. The load is linear in
+    # all but the velocities and the turn rate, in which it is quadratic: these cases hold all of it.
+    rates = np.zeros((count + 1, 2 * count + 5))
+    rates[:count, :count] = np.diag([VELOCITY_MARGIN * joint.max_velocity_rad_s for joint in body.joint])
+    rates[count, 2 * count + 2] = base.max_turn_rad_s
+    pushes = np.zeros((count, 2 * count + 5))
+    pushes[:, count : 2 * count] = np.diag(
+        [ACCELERATION_MARGIN * joint.max_acceleration_rad_s2 for joint in body.joint]
+    )
+    rest = np.zeros((4, 2 * count + 5))  # gravity, the base along x and y, its turn
+    rest[0, -1] = GRAVITY_M_S2
+    rest[1, 2 * count] = rest[2, 2 * count + 1] = base.max_acceleration_m_s2
+    rest[3, 2 * count + 3] = base.max_turn_rad_s2
+    pairs = list(itertools.combinations(range(count + 1), 2))
+    cases = np.concatenate([pushes, rest, rates, [rates[j] + rates[k] for j, k in pairs]])
+    many = np.repeat(cases, len(poses), axis=0)
+    velocities, accelerations, moves, gravity = np.split(many, [count, 2 * count, 2 * count + 4], axis=1)
+    load = _load(body, np.tile(poses, (len(cases), 1)), velocities, accelerations, moves, gravity[:, 0])
+    holds = load.reshape(len(cases), len(poses), 3) @ _edges(body).T  # K, by cases, poses and edges
+    joints, (weight, along, across, turn), squares, products = np.split(
+        holds, np.cumsum([count, 4, count + 1])
+    )
     # Every velocity term at its own worst: no combination of signs is worse, though some may be milder.
     spin = np.minimum(squares, 0.0).sum(axis=0)
     for (j, k), product in zip(pairs, products, strict=True):
         spin -= np.abs(product - squares[j] - squares[k])
-    drive = -np.hypot(base[0], base[1]) * body.base.max_acceleration_m_s2
-    room = weight[0] / BOARD_SAFETY + spin + drive
-    asked = np.abs(joints).sum(axis=0)
-    factors: Array = (room / np.maximum(asked, 1e-12)).min(axis=1)
+    room = weight / BOARD_SAFETY + spin - np.hypot(along, across) - np.abs(turn)
+    factors: Array = (room / np.maximum(np.abs(joints).sum(axis=0), 1e-12)).min(axis=1)
     return factors
 
 
@@ -137,14 +141,14 @@ def _load(
     """
     cases = len(positions)
     turn: Matrix = np.broadcast_to(np.eye(3), (cases, 3, 3))
-    place, spin, spin_rate = np.zeros((cases, 3)), np.zeros((cases, 3)), np.zeros((cases, 3))
-    push = np.column_stack(
-        [base, np.broadcast_to(gravity, cases)]
-    )  # of the origin, gravity as a push upwards
-    load = _moment(np.broadcast_to(np.array(body.base.centre_m), (cases, 3)), body.base.mass_kg * push)
+    place = np.zeros((cases, 3))
+    spin, spin_rate = (base[:, column, None] * (0.0, 0.0, 1.0) for column in (2, 3))
+    push = np.column_stack([base[:, :2], np.broadcast_to(gravity, cases)])  # gravity as a push upwards
+    arm = np.broadcast_to(np.array(body.base.centre_m), (cases, 3))
+    load = _moment(arm, body.base.mass_kg * _pushed(push, spin, spin_rate, arm))
     for number, joint in enumerate(body.joint):
         arm = turn @ np.array(joint.offset_m)
-        push = push + np.cross(spin_rate, arm) + np.cross(spin, np.cross(spin, arm))
+        push = _pushed(push, spin, spin_rate, arm)
         place = place + arm
         axis = turn[:, :, "xyz".index(joint.axis)]
         rate = velocities[:, number, None]
@@ -153,13 +157,18 @@ def _load(
         turn = turn @ _turns(joint.axis, positions[:, number])
         link = joint.link
         arm = turn @ np.array(link.centre_m)
-        centre_push = push + np.cross(spin_rate, arm) + np.cross(spin, np.cross(spin, arm))
-        load = load + _moment(place + arm, link.mass_kg * centre_push)
+        load = load + _moment(place + arm, link.mass_kg * _pushed(push, spin, spin_rate, arm))
         inertia = turn * np.array(link.inertia_kg_m2)[None, None, :] @ turn.transpose(0, 2, 1)
         swirl = np.einsum("nij,nj->ni", inertia, spin_rate)
         swirl += np.cross(spin, np.einsum("nij,nj->ni", inertia, spin))
         load = load + np.column_stack([-swirl[:, 1], swirl[:, 0], np.zeros(cases)])
     return load
+
+
+def _pushed(push: Array, spin: Array, spin_rate: Array, arm: Array) -> Array:
+    """Acceleration at the end of an arm on a link that turns."""
+    pushed: Array = push + np.cross(spin_rate, arm) + np.cross(spin, np.cross(spin, arm))
+    return pushed
 
 
 def _moment(place: Array, force: Array) -> Array:

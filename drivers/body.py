@@ -105,7 +105,8 @@ class Foot(_Part, frozen=True, kw_only=True, tag="foot", tag_field="kind"):
     height_m: Length
     mass_kg: Mass
 
-    max_acceleration_m_s2 = 0.0  # not a field: a foot stays where it is
+    # Not fields: a foot stays where it is.
+    max_acceleration_m_s2 = max_turn_rad_s = max_turn_rad_s2 = 0.0
 
     @property
     def centre_m(self) -> Vector:
@@ -136,10 +137,12 @@ class Wheels(_Part, frozen=True, kw_only=True, tag="wheels", tag_field="kind"):
     wheel_radius_m: Length
     track_m: Length  # from wheel to wheel
     casters_m: Annotated[tuple[tuple[Offset, Offset], ...], msgspec.Meta(min_length=1, max_length=4)]
-    mass_kg: Mass
+    mass_kg: Annotated[float, msgspec.Meta(ge=0.1, le=50.0)]  # wheels and all
     centre_m: Vector  # of mass
     size_m: tuple[Length, Length, Length]
-    max_acceleration_m_s2: Annotated[float, msgspec.Meta(ge=0.01, le=20.0)]
+    max_acceleration_m_s2: Annotated[float, msgspec.Meta(ge=0.01, le=20.0)]  # along and across together
+    max_turn_rad_s: Annotated[float, msgspec.Meta(ge=0.01, le=10.0)]
+    max_turn_rad_s2: Annotated[float, msgspec.Meta(ge=0.01, le=100.0)]
 
     @property
     def inertia_kg_m2(self) -> tuple[float, float, float]:
@@ -197,11 +200,11 @@ def load(path: Path = DEFAULT_BODY) -> Body:
     """
     from drivers import balance  # not at the top: balance is about bodies
 
-    body = read(path)
+    body, source = _read(path)
     limits = balance.acceleration_limits(body)
     if not all(limits):
-        raise ConfigError(
-            f"{path}: its weight, or its top speed alone, tips it over; give it a heavier or wider base"
+        raise source.error(
+            ("base",), "is too light or too narrow: the robot's weight, or its top speeds alone, tip it over"
         )
     joints = (
         msgspec.structs.replace(joint, max_acceleration_rad_s2=limit)
@@ -211,7 +214,11 @@ def load(path: Path = DEFAULT_BODY) -> Body:
 
 
 def read(path: Path) -> Body:
-    """Read a body file whole, as it is: its accelerations are wishes. Raises ConfigError as `load` does."""
+    """Read a body as its file has it: the accelerations are what its servos can do. Raises ConfigError."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Body, Source]:
     try:
         source = Source(str(path), path.read_bytes())
     except OSError as exc:
@@ -219,7 +226,7 @@ def read(path: Path) -> Body:
     body = source.decode(Body)
     _check_joints(body, source)
     _check_base(body, source)
-    return body
+    return body, source
 
 
 def _check_joints(body: Body, source: Source) -> None:

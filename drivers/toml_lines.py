@@ -7,6 +7,7 @@ when something is wrong with it, to find the line of each key and each table.
 import datetime
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -161,7 +162,7 @@ class _Walk:
         self.lines[path] = self._line_here()
         self._value(path)
 
-    def _sequence(self, closing: str, item: Any) -> None:
+    def _sequence(self, closing: str, item: Callable[[int], None]) -> None:
         self._at += 1
         index = 0
         self._skip_space()

@@ -66,10 +66,13 @@ class MujocoBody:
         """Hand over one PWM frame, microseconds a channel, 0 for no pulse. Acts after the dead time."""
         self._pending.append((time_s + DEAD_S, pulse_us))
 
-    def drive(self, speed_m_s: float) -> None:
-        """Turn both wheels at once, forwards; nothing to a body on a foot."""
-        if isinstance(self._body.base, Wheels):
-            self.data.ctrl[len(self._body.joint) :] = speed_m_s / self._body.base.wheel_radius_m
+    def drive(self, speed_m_s: float, turn_rad_s: float = 0.0) -> None:
+        """Turn the wheels: forwards and to the left. Nothing to a body on a foot."""
+        base = self._body.base
+        if isinstance(base, Wheels):
+            apart_m_s = turn_rad_s * base.track_m / 2
+            wheels = (speed_m_s - apart_m_s, speed_m_s + apart_m_s)
+            self.data.ctrl[len(self._body.joint) :] = np.array(wheels) / base.wheel_radius_m
 
     def advance(self, now_s: float) -> None:
         """Integrate up to a time; earlier times are ignored."""

@@ -15,7 +15,7 @@ import pytest
 
 from drivers import messages, wire
 from drivers.balance import GRAVITY_M_S2, Array, zmp_margin, zmp_margins
-from drivers.body import FOLDER, Body, Wheels, forward, inset_m, load, read
+from drivers.body import FOLDER, Body, forward, inset_m, load, read
 from drivers.head import limits_of
 from drivers.messages import Reason, State
 from drivers.urdf import urdf
@@ -30,7 +30,7 @@ PERIOD_S = PERIOD_US * 1e-6
 AT_THE_LIMIT = 0.999  # of the board's acceleration: what is left is the wire's rounding
 MOST_TILT_RAD = math.radians(1.0)
 FALLEN_RAD = math.radians(20.0)
-DRIVE_M_S = 0.5  # top speed of the wheels in these motions
+DRIVE_M_S = 0.3  # top speed of the wheels in these motions
 
 
 class Told(msgspec.Struct):
@@ -78,7 +78,8 @@ class Rig:
         self._before: messages.SetPoint | None = None
         self._status: messages.Status | None = None
         self._numbers = itertools.count()
-        self._drive_m_s, self._push_m_s2 = 0.0, 0.0
+        self._drive_m_s, self._turn_rad_s, self._ways = 0.0, 0.0, np.ones(2)
+        self._base_moves = np.zeros(4)
         self._counted = (0, 0)
         self._moments: list[Array] = []  # angles, velocities, accelerations and the base's, one row a period
         self.ask(messages.Hello(table_hash=messages.TABLE_HASH, session=9))
@@ -104,13 +105,23 @@ class Rig:
         for frame in self._decoder.feed(self.core.transmit()):
             if isinstance(frame.message, messages.Status):
                 self._status = frame.message
-        if isinstance(self.body.base, Wheels):
-            step = self._push_m_s2 * PERIOD_S
-            if abs(self._drive_m_s + step) > DRIVE_M_S or self.random.random() < 0.03:
-                self._push_m_s2 = self.body.base.max_acceleration_m_s2 * self.random.choice([-1.0, 1.0])
-            self._drive_m_s = min(max(self._drive_m_s + step, -DRIVE_M_S), DRIVE_M_S)
-            self.physics.drive(self._drive_m_s)
+        self._drive()
         self.physics.advance(self.now_us * 1e-6)
+
+    def _drive(self) -> None:
+        """Wheels: to and fro and round about, both at their limits."""
+        base = self.body.base
+        if self.random.random() < 0.03:
+            self._ways = self.random.choice([-1.0, 1.0], 2)
+        across_m_s2 = self._drive_m_s * self._turn_rad_s
+        along_m_s2 = math.sqrt(max(base.max_acceleration_m_s2**2 - across_m_s2**2, 0.0)) * self._ways[0]
+        speed_m_s = min(max(self._drive_m_s + along_m_s2 * PERIOD_S, -DRIVE_M_S), DRIVE_M_S)
+        turn_rad_s = self._turn_rad_s + base.max_turn_rad_s2 * self._ways[1] * PERIOD_S
+        turn_rad_s = min(max(turn_rad_s, -base.max_turn_rad_s), base.max_turn_rad_s)
+        along_m_s2, turn_rad_s2 = speed_m_s - self._drive_m_s, turn_rad_s - self._turn_rad_s
+        self._base_moves = np.array([along_m_s2 / PERIOD_S, across_m_s2, turn_rad_s, turn_rad_s2 / PERIOD_S])
+        self._drive_m_s, self._turn_rad_s = speed_m_s, turn_rad_s
+        self.physics.drive(speed_m_s, turn_rad_s)
 
     def push(self, wanted: Array) -> None:
         """One knot on: each joint at full acceleration the wanted way, or braking where it would leave its limits."""
@@ -122,9 +133,7 @@ class Rig:
         velocity = np.where((stop < self.low) | (stop > self.high), slower, faster)
         self.told.full += int((np.abs(velocity - self.velocity) > 0.99 * self.most * PERIOD_S).sum())
         acceleration = (velocity - self.velocity) / PERIOD_S
-        self._moments.append(
-            np.concatenate([self.position, self.velocity, acceleration, [self._push_m_s2, 0.0]])
-        )
+        self._moments.append(np.concatenate([self.position, self.velocity, acceleration, self._base_moves]))
         self.position = self.position + (self.velocity + velocity) / 2 * PERIOD_S
         self.velocity = velocity
         self._send()
@@ -136,7 +145,7 @@ class Rig:
         position, velocity = (
             np.broadcast_to(vector, signs.shape) for vector in (self.position, self.velocity)
         )
-        margins = zmp_margins(self.body, position, velocity, signs * self.most, np.zeros((len(signs), 2)))
+        margins = zmp_margins(self.body, position, velocity, signs * self.most, np.zeros((len(signs), 4)))
         worst: Array = signs[int(np.argmin(margins))]
         return worst
 
@@ -240,10 +249,8 @@ def play(body: Body, motions: int, seed: int = 1) -> Told:
             rig.push(wanted)
         ending = rig.random.random()
         if ending < 0.3:
-            while rig.velocity.any():
-                rig.push(
-                    -np.sign(rig.velocity) * np.minimum(np.abs(rig.velocity) / (rig.most * PERIOD_S), 1.0)
-                )
+            while np.abs(rig.velocity).max() > 1e-6:
+                rig.push(-np.clip(rig.velocity / (rig.most * PERIOD_S), -1.0, 1.0))
         elif ending < 0.6:
             rig.fall_silent()
         rig.note()
@@ -283,14 +290,14 @@ def test_the_cap_and_mujoco_agree_on_where_the_zero_moment_point_is(name: str) -
     random = np.random.default_rng(2)
     for _ in range(200):
         angles = random.uniform([j.min_rad for j in body.joint], [j.max_rad for j in body.joint])
-        rates, pushes, base = random.uniform(-4, 4, 4), random.uniform(-40, 40, 4), random.uniform(-1, 1, 2)
+        rates, pushes, base = random.uniform(-4, 4, 4), random.uniform(-40, 40, 4), random.uniform(-2, 2, 4)
         data.qpos[places], data.qvel[degrees] = angles, rates
-        data.qacc[:] = 0.0
-        data.qacc[:2], data.qacc[degrees] = base, pushes
+        data.qvel[5], data.qacc[5] = base[2:]
+        data.qacc[:2], data.qacc[degrees] = base[:2], pushes
         mujoco.mj_inverse(model, data)
         _, _, force_z, moment_x, moment_y, _ = data.qfrc_inverse[:6]
         expected = inset_m(body.base.support_m, -moment_y / force_z, moment_x / force_z)
-        margin = zmp_margin(body, tuple(angles), tuple(rates), tuple(pushes), (base[0], base[1]))
+        margin = zmp_margin(body, tuple(angles), tuple(rates), tuple(pushes), (base[0], base[1]), *base[2:])
         assert margin == pytest.approx(expected, abs=1e-4)
 
 

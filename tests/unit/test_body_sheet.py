@@ -21,7 +21,7 @@ def test_the_table_names_every_joint_with_what_it_asks_and_gets(capsys: pytest.C
         assert f"{wish.max_acceleration_rad_s2:.1f} rad/s²" in row
         assert f"{joint.max_acceleration_rad_s2:.1f} rad/s²" in row
     assert "nearest edge is 11.0 cm" in lines[1]
-    assert "joints accelerate at 25% of what the servos can" in lines[2]
+    assert "joints accelerate at 16% of what the servos can" in lines[2]
 
 
 def test_the_doctor_says_what_the_cap_takes() -> None:
