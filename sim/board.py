@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from drivers.errors import ConfigError, DeviceError, LinkLost
 
@@ -18,6 +20,7 @@ BUILD_DIR = Path(
     os.environ.get("NOD_FIRMWARE_BUILD") or Path(__file__).resolve().parents[1] / "firmware" / "build"
 )
 CHANNELS = 4
+TICK_US = 1000
 START_S = 5.0  # a process that has not named its port by then is not going to
 END_S = 1.0
 _RECORDS = 64  # servo frames a library call hands over at once: 1.3 s
@@ -95,6 +98,13 @@ class Core:
             frames += [(record.time_us, tuple(record.pulse_us)) for record in self._records[:count]]
             if count < _RECORDS:
                 return frames
+
+    def trace(self, ticks: int, from_us: int) -> NDArray[np.float64]:
+        """Tick so often from a time on: where each joint is commanded to be after each tick, in rad."""
+        room = (ctypes.c_int32 * (CHANNELS * ticks))()
+        until_us = from_us + ticks * TICK_US
+        count = self._library.nod_trace(self._core, until_us, room, ticks)
+        return np.array(room[: CHANNELS * count], dtype=np.float64).reshape(count, CHANNELS) * 1e-6
 
     def transmit(self) -> bytes:
         """Bytes for the line."""
@@ -335,6 +345,8 @@ def load_library() -> ctypes.CDLL:
         ctypes.c_size_t,
     ]
     library.nod_receive_and_tell.restype = ctypes.c_size_t
+    library.nod_trace.argtypes = [board, ctypes.c_uint64, numbers, ctypes.c_size_t]
+    library.nod_trace.restype = ctypes.c_size_t
     library.nod_advance.argtypes = [board, ctypes.c_uint64, ctypes.POINTER(_Record), ctypes.c_size_t]
     library.nod_advance.restype = ctypes.c_size_t
     library.nod_transmit.argtypes = [board, ctypes.c_char_p, ctypes.c_size_t]

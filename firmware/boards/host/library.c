@@ -48,6 +48,20 @@ size_t nod_advance(board_t *board, uint64_t now_us, pwm_record_t *records, size_
     return count;
 }
 
+/* The same, but tells where each joint is commanded to be after each tick, in urad. Returns how many ticks. */
+size_t nod_trace(board_t *board, uint64_t now_us, int32_t *positions, size_t room)
+{
+    pwm_record_t record;
+    size_t count = 0;
+    for (; count < room && board->time_us + CORE_TICK_US <= now_us; count++) {
+        (void)board_tick(board, &record);
+        for (uint8_t j = 0; j < MAX_JOINTS; j++) {
+            positions[count * MAX_JOINTS + j] = board->core.motion.position_urad[j];
+        }
+    }
+    return count;
+}
+
 size_t nod_transmit(board_t *board, uint8_t *out, size_t room)
 {
     return core_transmit(&board->core, out, room);
