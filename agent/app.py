@@ -34,6 +34,7 @@ from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, OpenCvCamera
 from drivers.errors import ConfigError, RobotError
 from drivers.link import ByteStream, SerialStream
 from drivers.mqtt import serve_broker
+from drivers.urdf import urdf
 from sim import clock
 from sim import link_trials as sim_link_trials
 from sim.board import Board, LockstepBoard, ProcessBoard
@@ -306,6 +307,7 @@ class App:
             pose=self.arm.pose,
             people=lambda: self.devices.people(loop.time()),
             scene=self.devices.scene,
+            urdf=urdf(self.devices.body),
             orders=bus.orders,
             stop=self.arm.emergency_stop,
             release=self.arm.release,

@@ -94,6 +94,7 @@ class Sources(msgspec.Struct, kw_only=True):
     pose: Callable[[], tuple[float, ...]]
     people: Callable[[], tuple[Standing, ...]]
     scene: Scene
+    urdf: str  # the body, for viewers of others
     orders: Inbox[Order]
     stop: Callable[[str], None]
     release: Callable[[], Awaitable[None]]
@@ -143,6 +144,7 @@ class Remote:
         app.router.add_post("/api/stop", self._on_stop)
         app.router.add_post("/api/release", self._on_release)
         app.router.add_get("/api/state", self._on_state)
+        app.router.add_get("/api/body.urdf", self._on_urdf)
         app.router.add_get("/{name:[a-z0-9.]*}", self._on_file)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -358,6 +360,9 @@ class Remote:
     async def _on_state(self, request: web.Request) -> web.Response:
         state = msgspec.structs.replace(self._state_now(), pose_rad=list(self._sources.pose()))
         return _json(200, state)
+
+    async def _on_urdf(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._sources.urdf, content_type="application/xml")
 
     async def _on_stop(self, request: web.Request) -> web.Response:
         try:

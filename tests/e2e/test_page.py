@@ -15,6 +15,7 @@ from agent.events import Box, Doing, Face, Health, Inbox, Latest, Lock, PlannerS
 from agent.remote import Remote, Sources, Standing, scene_of
 from drivers.body import load
 from drivers.camera import Frame
+from drivers.urdf import urdf
 
 pytestmark = pytest.mark.e2e
 
@@ -42,6 +43,7 @@ class Show:
             pose=self.pose,
             people=lambda: (Standing(name="Anna", x_m=1.4, y_m=0.3, z_m=1.6, yaw_rad=math.pi),),
             scene=scene_of(load()),
+            urdf=urdf(load()),
             orders=Inbox(8, drop="newest"),
             stop=self.stop,
             release=self.release,

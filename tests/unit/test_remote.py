@@ -22,6 +22,7 @@ from agent.viewing import ORDERS_AT_ONCE
 from drivers.body import load
 from drivers.camera import Frame
 from drivers.errors import DeviceError
+from drivers.urdf import urdf
 
 WEB = Path(remote_module.__file__).with_name("web")
 PICTURE = np.full((48, 64, 3), 128, np.uint8)
@@ -48,6 +49,7 @@ class House:
             pose=lambda: (0.1, 0.2, 0.3, 0.4),
             people=lambda: (Standing(name="Anna", x_m=1.0, y_m=0.0, z_m=1.6, yaw_rad=3.1),),
             scene=scene_of(load()),
+            urdf=urdf(load()),
             orders=Inbox(8, drop="newest"),
             stop=self.stop,
             release=self.release,
@@ -357,6 +359,12 @@ async def test_a_large_picture_is_scaled_and_says_its_true_size(house: House) ->
         house.show(0, np.zeros((2160, 3840, 3), np.uint8))
         head = await viewer.next("picture")
         assert (head["width_px"], head["height_px"]) == (3840, 2160)
+
+
+async def test_the_body_is_there_for_viewers_of_others(house: House) -> None:
+    async with house.client.get(house.url("api/body.urdf")) as answer:
+        assert answer.content_type == "application/xml"
+        assert '<robot name="tabletop">' in await answer.text()
 
 
 async def test_state_for_programs(house: House) -> None:
