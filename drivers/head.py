@@ -5,6 +5,7 @@ The board has limits of its own and stops alone; what is checked here is checked
 
 import asyncio
 import math
+from typing import Protocol
 
 import msgspec
 
@@ -33,7 +34,8 @@ class Knot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
-    """What the board says of itself; `position_rad` is what it commands its servos at loop time `time_s`."""
+    """What a device says of itself; `position_rad` at loop time `time_s` is what a board commands its servos,
+    and what bus servos measure."""
 
     time_s: float
     position_rad: tuple[float, ...]
@@ -46,6 +48,30 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     underruns: int
     is_stop_line_open: bool  # the stop button is pressed, or its wire is cut
     reset_cause: ResetCause
+
+
+class HeadDevice(Protocol):
+    """The joints, whatever moves them: a board (`Head`) or servos on a bus (`drivers.bus_servo.BusHead`)."""
+
+    @property
+    def telemetry(self) -> Telemetry | None: ...
+
+    @property
+    def is_stopped(self) -> bool: ...
+
+    async def connect(self) -> Telemetry: ...
+
+    async def serve(self) -> None: ...
+
+    def command(self, knot: Knot) -> None: ...
+
+    def stop(self) -> None: ...
+
+    async def release(self) -> None: ...
+
+    async def next_telemetry(self) -> Telemetry: ...
+
+    async def aclose(self) -> None: ...
 
 
 def limit(value: float, low: float, high: float, name: str) -> float:

@@ -70,7 +70,7 @@ class SerialStream:
                 path, BAUD, timeout=0, write_timeout=0, inter_byte_timeout=0, exclusive=True
             )
         except (OSError, ValueError) as exc:
-            raise DeviceError(_why_not_open(path, exc)) from exc
+            raise DeviceError(why_not_open(path, exc)) from exc
         self._fd: int = self._port.fileno()
         os.set_blocking(self._fd, False)
 
@@ -139,13 +139,14 @@ def _finish(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-def _why_not_open(path: str, exc: Exception) -> str:
+def why_not_open(path: str, exc: Exception) -> str:
+    """What a person can do about a port that does not open."""
     code = getattr(exc, "errno", None)
     if code == errno.ENOENT or not Path(path).exists():
         return f"{path}: no such port; plug the board in, then `nod doctor` lists the ports"
     if code in (errno.EACCES, errno.EPERM):
         return f"{path}: no permission; run `sudo usermod -aG dialout $USER` and log in again"
-    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(exc):
+    if code in (errno.EBUSY, errno.EAGAIN) or "exclusive" in str(exc):
         return f"{path}: busy, another program has it open; stop that one first"
     return f"{path}: cannot be opened as a serial port ({exc}); `nod doctor` lists the ports"
 

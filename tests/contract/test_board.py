@@ -1,21 +1,25 @@
-"""One suite for both boards: the core stepped in virtual time, and the core as a process on a pty."""
+"""One suite for all that moves a head: the firmware core stepped in virtual time, the core as a process on a pty,
+and the bus servos of both kinds on theirs."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 import pytest
 
 from drivers import body as bodies
 from drivers import messages, wire
-from drivers.body import PwmServo
+from drivers.body import Joint, PwmServo, Sts3215Servo, Xl330Servo
+from drivers.bus_servo import BusHead
 from drivers.errors import ConfigError, DeviceError, LinkError, LinkLost, ProtocolError, Refused
-from drivers.head import Head, Knot
+from drivers.head import Head, HeadDevice, Knot
 from drivers.link import ByteStream, SerialStream
 from drivers.messages import State
 from sim import clock
-from sim.board import Board, LockstepBoard, ProcessBoard, PwmFrame
+from sim.board import LockstepBoard, ProcessBoard
+from sim.bus_servo import ServoBus
 
 BODY = bodies.load()
 JOINTS = BODY.joint
@@ -23,20 +27,31 @@ PERIOD_S = 0.01
 LEAD_S = 0.04
 
 
-class Rig(msgspec.Struct):
-    """A board and how to plug into it."""
+class Place(msgspec.Struct, frozen=True):
+    """Where the joints are at a time, in their servos' whole numbers: µs of pulse, or steps that it turned."""
 
-    board: Board
-    plug: Callable[[], ByteStream]
+    time_s: float
+    servo: tuple[int, ...]
+
+
+class Rig(msgspec.Struct, kw_only=True):
+    """A device on its simulated servos."""
+
     group: asyncio.TaskGroup
-    head: Head
+    joints: tuple[Joint, ...]
+    head: HeadDevice
+    another: Callable[[], HeadDevice]  # the device of a second host, when the first has let go
+    places: Callable[[], list[Place]]  # since the last call
+    servo_says: Callable[[Joint, float], int]  # an angle in the servo's whole numbers
+    error: int  # in these, between pose reported and place
+    frame_s: float | None  # exactly between places; none: they were looked at when a thread came round
+    lag_s: float  # from a stop to its effect
 
     async def move(self, seconds: float, radians_per_second: float = 0.2) -> None:
         """Turn all joints evenly after a soft start, one knot every 10 ms."""
         loop = asyncio.get_running_loop()
         telemetry = self.head.telemetry
         assert telemetry is not None
-        start_rad = telemetry.position_rad[0]
         start_s = loop.time()
         for number in range(round(seconds / PERIOD_S)):
             elapsed_s = number * PERIOD_S
@@ -46,7 +61,7 @@ class Rig(msgspec.Struct):
             self.head.command(
                 Knot(
                     time_s=start_s + elapsed_s + LEAD_S,
-                    position_rad=(start_rad + way,) * len(JOINTS),
+                    position_rad=tuple(start_rad + way for start_rad in telemetry.position_rad),
                     velocity_rad_s=(velocity,) * len(JOINTS),
                 )
             )
@@ -57,12 +72,33 @@ Scenario = Callable[[Rig], Awaitable[None]]
 Play = Callable[[Scenario], None]
 
 
+def pulse_us(joint: Joint, angle_rad: float) -> int:
+    assert isinstance(joint.servo, PwmServo)
+    return round(joint.servo.centre_us + joint.servo.per_rad_us * angle_rad)
+
+
+def board_rig(
+    group: asyncio.TaskGroup, board: LockstepBoard | ProcessBoard, plug: Callable[[], ByteStream]
+) -> Rig:
+    return Rig(
+        group=group,
+        joints=JOINTS,
+        head=Head(plug(), JOINTS),
+        another=lambda: Head(plug(), JOINTS),
+        places=lambda: [Place(frame.time_s, frame.pulse_us) for frame in board.pulses()],
+        servo_says=pulse_us,
+        error=0,
+        frame_s=0.02,
+        lag_s=0.021,  # one servo frame
+    )
+
+
 @asynccontextmanager
 async def lockstep_rig() -> AsyncIterator[Rig]:
     board = LockstepBoard(len(JOINTS), first_us=(1 << 32) - 300_000)
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(_tick(board))
-        yield Rig(board, lambda: board, group, Head(board, JOINTS))
+        yield board_rig(group, board, lambda: board)
         ticking.cancel()
 
 
@@ -75,15 +111,54 @@ async def _tick(board: LockstepBoard) -> None:
 @asynccontextmanager
 async def process_rig() -> AsyncIterator[Rig]:
     async with ProcessBoard(len(JOINTS)) as board, asyncio.TaskGroup() as group:
-        yield Rig(board, lambda: SerialStream(board.port), group, Head(SerialStream(board.port), JOINTS))
+        yield board_rig(group, board, lambda: SerialStream(board.port))
 
 
-@pytest.fixture(params=["lockstep", "process"])
+@asynccontextmanager
+async def bus_rig(kind: type[Sts3215Servo] | type[Xl330Servo]) -> AsyncIterator[Rig]:
+    joints = tuple(
+        msgspec.structs.replace(
+            joint,
+            servo=kind(id=11 + place, zero_steps=2048 - 100 * place, is_reversed=place % 2 == 1),
+            max_acceleration_rad_s2=min(joint.max_acceleration_rad_s2, 20.0),
+            max_torque_nm=0.5,
+        )
+        for place, joint in enumerate(JOINTS)
+    )
+
+    def steps(joint: Joint, angle_rad: float) -> int:
+        assert isinstance(joint.servo, kind)
+        way = angle_rad * 4096 / math.tau
+        return round(joint.servo.zero_steps + (-way if joint.servo.is_reversed else way))
+
+    async with ServoBus(joints, asyncio.get_running_loop().time) as bus, asyncio.TaskGroup() as group:
+        yield Rig(
+            group=group,
+            joints=joints,
+            head=BusHead(bus.port, joints),
+            another=lambda: BusHead(bus.port, joints),
+            places=lambda: [Place(sample.time_s, sample.steps) for sample in bus.samples()],
+            servo_says=steps,
+            error=1,
+            frame_s=None,
+            lag_s=0.06,  # a transaction that is under way, the pose, the goal, and the servo's own braking
+        )
+
+
+RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
+    "lockstep": lockstep_rig,
+    "process": process_rig,
+    "sts3215": lambda: bus_rig(Sts3215Servo),
+    "xl330": lambda: bus_rig(Xl330Servo),
+}
+
+
+@pytest.fixture(params=list(RIGS))
 def play(request: pytest.FixtureRequest) -> Play:
     """Play a scenario with a head that is connected and served."""
 
     async def scene(scenario: Scenario) -> None:
-        async with (lockstep_rig if request.param == "lockstep" else process_rig)() as rig:
+        async with RIGS[request.param]() as rig:
             telemetry = await rig.head.connect()
             assert telemetry.state is State.HOLDING
             assert telemetry.position_rad == BODY.rest_rad
@@ -101,7 +176,7 @@ def play(request: pytest.FixtureRequest) -> Play:
     return run
 
 
-def test_it_follows_knots_and_the_pulses_follow(play: Play) -> None:
+def test_it_follows_knots_and_the_servos_follow(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.move(0.5)
         await asyncio.sleep(0.3)
@@ -111,14 +186,15 @@ def test_it_follows_knots_and_the_pulses_follow(play: Play) -> None:
         assert telemetry.rx_errors == 0
         # The last knot lies at 0.02 + 0.29 × 0.2 rad; then it runs out and slows down.
         assert 0.077 <= telemetry.position_rad[0] <= 0.085
-        frames = rig.board.pulses()
-        assert [pulse for pulse in frames[-1].pulse_us] == [
-            round(joint.servo.centre_us + joint.servo.per_rad_us * position)
-            for joint, position in zip(JOINTS, telemetry.position_rad, strict=True)
-            if isinstance(joint.servo, PwmServo)
+        places = rig.places()
+        said = [
+            rig.servo_says(joint, angle)
+            for joint, angle in zip(rig.joints, telemetry.position_rad, strict=True)
         ]
-        gaps = [b.time_s - a.time_s for a, b in zip(frames, frames[1:], strict=False)]
-        assert all(abs(gap - 0.02) < 1e-6 for gap in gaps)
+        for truly, told in zip(places[-1].servo, said, strict=True):
+            assert abs(truly - told) <= rig.error
+        gaps = [b.time_s - a.time_s for a, b in zip(places, places[1:], strict=False)]
+        assert rig.frame_s is None or all(abs(gap - rig.frame_s) < 1e-6 for gap in gaps)
 
     play(scenario)
 
@@ -170,10 +246,10 @@ def test_the_board_refuses_a_jump_and_says_so_once(play: Play) -> None:
     play(scenario)
 
 
-def test_stop_freezes_the_pulses_and_release_gives_them_back(play: Play) -> None:
+def test_stop_freezes_the_servos_and_release_gives_them_back(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.move(0.4)
-        rig.board.pulses()
+        rig.places()
         rig.head.stop()
         stopped_s = asyncio.get_running_loop().time()
         with pytest.raises(Refused, match="stopped"):
@@ -181,9 +257,9 @@ def test_stop_freezes_the_pulses_and_release_gives_them_back(play: Play) -> None
         await asyncio.sleep(0.3)
         telemetry = await rig.head.next_telemetry()
         assert telemetry.state is State.STOPPED
-        frozen = _after(rig.board.pulses(), stopped_s + 0.021)  # one servo frame
+        frozen = [place for place in rig.places() if place.time_s > stopped_s + rig.lag_s]
         assert len(frozen) > 10
-        assert len({frame.pulse_us for frame in frozen}) == 1
+        assert len({place.servo for place in frozen}) == 1
         await rig.head.release()
         assert not rig.head.is_stopped
         assert rig.head.telemetry is not None
@@ -196,16 +272,12 @@ def test_stop_freezes_the_pulses_and_release_gives_them_back(play: Play) -> None
     play(scenario)
 
 
-def _after(frames: list[PwmFrame], time_s: float) -> list[PwmFrame]:
-    return [frame for frame in frames if frame.time_s > time_s]
-
-
 def test_a_second_host_finds_the_stop_of_the_first(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
         rig.head.stop()
         await asyncio.sleep(0.1)
         await rig.head.aclose()
-        second = Head(rig.plug(), JOINTS)
+        second = rig.another()
         telemetry = await second.connect()
         assert telemetry.state is State.STOPPED
         assert second.is_stopped
@@ -236,8 +308,8 @@ def test_silence_slows_the_arm_down_after_200_ms(play: Play) -> None:
         await asyncio.sleep(0.6)
         telemetry = await rig.head.next_telemetry()
         assert (telemetry.state, telemetry.refused) == (State.HOLDING, 0)
-        frames = rig.board.pulses()
-        moved_s = [b.time_s for a, b in zip(frames, frames[1:], strict=False) if a.pulse_us != b.pulse_us]
+        places = rig.places()
+        moved_s = [b.time_s for a, b in zip(places, places[1:], strict=False) if a.servo != b.servo]
         # 0.2 rad/s are gone within 30 ms, and a servo frame lasts 20.
         assert silent_s + 0.15 <= max(moved_s) <= silent_s + 0.25
 
@@ -276,18 +348,22 @@ def test_a_board_that_dies_is_a_lost_link() -> None:
 
 def test_a_cut_cable_is_a_lost_link_and_can_be_plugged_in_again() -> None:
     async def scene() -> None:
-        async with lockstep_rig() as rig:
-            board = rig.board
-            assert isinstance(board, LockstepBoard)
-            await rig.head.connect()
+        async with (
+            LockstepBoard(len(JOINTS), first_us=(1 << 32) - 300_000) as board,
+            asyncio.TaskGroup() as group,
+        ):
+            ticking = group.create_task(_tick(board))
+            head = Head(board, JOINTS)
+            await head.connect()
             asyncio.get_running_loop().call_later(0.1, board.cut)
             with pytest.raises(LinkLost, match="cut"):
-                await rig.head.serve()
-            await rig.head.aclose()
+                await head.serve()
+            await head.aclose()
             board.plug()
             again = Head(board, JOINTS)
             assert (await again.connect()).state is State.HOLDING
             await again.aclose()
+            ticking.cancel()
 
     clock.run(scene())
 
@@ -354,15 +430,15 @@ def test_a_body_that_no_board_can_carry_is_a_config_error() -> None:
 
 
 def test_two_runs_in_virtual_time_give_the_same_pulses() -> None:
-    def once() -> list[PwmFrame]:
-        async def scene() -> list[PwmFrame]:
+    def once() -> list[Place]:
+        async def scene() -> list[Place]:
             async with lockstep_rig() as rig:
                 await rig.head.connect()
                 serving = rig.group.create_task(rig.head.serve())
                 await rig.move(0.5)
                 serving.cancel()
                 await rig.head.aclose()
-                return rig.board.pulses()
+                return rig.places()
 
         return clock.run(scene())
 
