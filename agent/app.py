@@ -29,15 +29,20 @@ from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
 from agent.robot import Robot
 from agent.status import Status
 from drivers import body as bodies
-from drivers.body import Body
+from drivers.body import Body, PwmServo
+from drivers.bus_servo import BusHead
 from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, OpenCvCamera
 from drivers.errors import ConfigError, RobotError
-from drivers.link import ByteStream, SerialStream
+from drivers.head import Head, HeadDevice
+from drivers.link import SerialStream
 from drivers.mqtt import serve_broker
+from drivers.servo_bus import need_library
+from drivers.servo_registers import fitting_of
 from drivers.urdf import urdf
 from sim import clock
 from sim import link_trials as sim_link_trials
-from sim.board import Board, LockstepBoard, ProcessBoard
+from sim.board import LockstepBoard, ProcessBoard
+from sim.bus_servo import ServoBus
 from sim.link_trials import Trial
 from sim.people import NAMES
 from sim.scenario import Scenario
@@ -69,7 +74,7 @@ class Devices(msgspec.Struct, kw_only=True):
     camera: Camera
     camera_says: str
     call_camera: Camera | None
-    connect: Callable[[], Awaitable[ByteStream]]
+    plug_in: Callable[[], Awaitable[HeadDevice]]
     board_says: str
     stage: Stage | None
     scene: Scene
@@ -106,24 +111,26 @@ async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIt
     """
     body = bodies.load(Path(config.head.body) if config.head.body else bodies.DEFAULT_BODY)
     port, source = config.head.port, config.camera.source
+    if _has_bus(body):
+        need_library()
+        for joint in body.joint:
+            fitting_of(joint)  # said now rather than each time the arm is plugged in
     if port is not None and source is None:
         raise ConfigError("a real arm needs a real camera: add --camera 0 (see `ls /dev/video*`)")
     async with contextlib.AsyncExitStack() as stack:
         stage: Stage | None = None
-        board: LockstepBoard | ProcessBoard | None = None
+        far_side: LockstepBoard | ProcessBoard | ServoBus | None = None
         if port is None:
-            if is_virtual:
-                board = LockstepBoard(len(body.joint))
-            else:
-                board = await stack.enter_async_context(ProcessBoard(len(body.joint)))
-            stage = Stage(load_scenario(options.scenario, NAMES), body, board, options.seed)
+            far_side = _far_side(body, is_virtual)
+            await stack.enter_async_context(far_side)
+            stage = Stage(load_scenario(options.scenario, NAMES), body, far_side, options.seed)
         yield Devices(
             body=body,
             camera=_camera(config, stage),
             camera_says="simulated room" if source is None else f"camera {source}",
             call_camera=_call_camera(options, stage if source is None else None),
-            connect=_connection(port, board),
-            board_says="simulated arm, true firmware" if port is None else f"board on {port}",
+            plug_in=_plug(body, port, far_side),
+            board_says=_says(body, port),
             stage=stage,
             scene=_scene(body, stage, is_body_simulated=port is None, is_camera_simulated=source is None),
         )
@@ -143,16 +150,48 @@ def _call_camera(options: Options, stage: Stage | None) -> Camera | None:
     return stage.call_camera() if stage is not None else None
 
 
-def _connection(port: str | None, board: Board | None) -> Callable[[], Awaitable[ByteStream]]:
-    async def connect() -> ByteStream:
-        if isinstance(board, LockstepBoard):
-            board.plug()
-            return board
-        name = board.port if isinstance(board, ProcessBoard) else port
-        assert name is not None
-        return SerialStream(name)
+def _has_bus(body: Body) -> bool:
+    return not isinstance(body.joint[0].servo, PwmServo)
 
-    return connect
+
+def _far_side(body: Body, is_virtual: bool) -> LockstepBoard | ProcessBoard | ServoBus:
+    """What stands in for the board, or for the servos on a bus."""
+    if _has_bus(body):
+        if is_virtual:
+            raise ConfigError(
+                f"body {body.name!r} has bus servos, whose line runs in real time only: `nod run` moves them; "
+                "here, give a body with PWM servos (--body FILE)"
+            )
+        return ServoBus(body.joint, asyncio.get_running_loop().time)
+    return LockstepBoard(len(body.joint)) if is_virtual else ProcessBoard(len(body.joint))
+
+
+def _says(body: Body, port: str | None) -> str:
+    if _has_bus(body):
+        return "simulated bus servos" if port is None else f"servos on {port}"
+    return "simulated arm, true firmware" if port is None else f"board on {port}"
+
+
+def _plug(
+    body: Body, port: str | None, far_side: LockstepBoard | ProcessBoard | ServoBus | None
+) -> Callable[[], Awaitable[HeadDevice]]:
+    """How to get the device anew, each time that its link was lost."""
+
+    async def plug_in() -> HeadDevice:
+        match far_side:
+            case LockstepBoard():
+                far_side.plug()
+                return Head(far_side, body.joint, body.pulse_rate_hz)
+            case ProcessBoard() | ServoBus():
+                name = far_side.port
+            case None:
+                assert port is not None
+                name = port
+        if _has_bus(body):
+            return BusHead(name, body.joint)
+        return Head(SerialStream(name), body.joint, body.pulse_rate_hz)
+
+    return plug_in
 
 
 def _scene(body: Body, stage: Stage | None, *, is_body_simulated: bool, is_camera_simulated: bool) -> Scene:
@@ -218,7 +257,7 @@ class App:
         parts, config = self.devices, self._config
         status = Status(self.bus, self.arm, self.watcher, self.eye, self.figures)
         tasks = [
-            Task(name="head", work=self.arm.serve(parts.connect)),
+            Task(name="head", work=self.arm.serve(parts.plug_in)),
             Task(name="motion", work=self.arm.move()),
             Task(name="camera", work=self.eye.film()),
             Task(name="gaze", work=self.watcher.watch(self.eye, thread)),

@@ -20,8 +20,7 @@ from agent.figures import Figures
 from agent.motion import PERIOD_S, Act, Intent, Trajectory
 from drivers.body import Body
 from drivers.errors import DeviceError, LinkError, Refused, RobotError, heed_cancellation
-from drivers.head import Head, Knot
-from drivers.link import ByteStream
+from drivers.head import HeadDevice, Knot
 from drivers.messages import State
 
 LEAD_S = 0.05  # a set-point is sent this long before it is due: the link and three late ticks fit in
@@ -50,7 +49,7 @@ class Arm:
         self._idle = idle
         self._description = description
         self._trajectory = Trajectory(body)
-        self._head: Head | None = None
+        self._head: HeadDevice | None = None
         self._motion: motion.State | None = None
         self._begin: Act | None = None
         self._order: Order | None = None
@@ -117,12 +116,12 @@ class Arm:
         self.is_held = False
         log.info("released")
 
-    async def serve(self, connect: Callable[[], Awaitable[ByteStream]]) -> None:
-        """Keep the board connected, for ever; a lost link is said once and tried again."""
+    async def serve(self, plug_in: Callable[[], Awaitable[HeadDevice]]) -> None:
+        """Keep the device connected, for ever; a lost link is said once and tried again with a new one."""
         tries = 0
         while True:
             try:
-                async with self._connected(connect) as head:
+                async with self._connected(plug_in) as head:
                     log.info("head: connected")
                     self.line, tries = self._description, 0
                     await head.serve()
@@ -135,8 +134,8 @@ class Arm:
             tries += 1
 
     @asynccontextmanager
-    async def _connected(self, connect: Callable[[], Awaitable[ByteStream]]) -> AsyncIterator[Head]:
-        head = Head(await connect(), self.body.joint, self.body.pulse_rate_hz)
+    async def _connected(self, plug_in: Callable[[], Awaitable[HeadDevice]]) -> AsyncIterator[HeadDevice]:
+        head = await plug_in()
         try:
             telemetry = await head.connect()
             self.pose_history.clear()
@@ -171,7 +170,7 @@ class Arm:
                 telemetry = self._head.telemetry
                 self.pose_history.put(telemetry.time_s, telemetry.position_rad)
 
-    def _heed_button(self, head: Head) -> None:
+    def _heed_button(self, head: HeadDevice) -> None:
         """A stop that the board made by itself is one like any other: latched, said, and to be released."""
         telemetry = head.telemetry
         is_pressed = telemetry is not None and telemetry.is_stop_line_open and self.stopped_by != "button"
@@ -181,7 +180,7 @@ class Arm:
             self._stops += 1
             self._motion = self._begin = None
 
-    def _tick(self, head: Head, due_s: float, periods: int) -> None:
+    def _tick(self, head: HeadDevice, due_s: float, periods: int) -> None:
         """Bring motion to the set-point of this slot, through those that were missed, and send it.
 
         After a stall in which the board ran out of set-points it has braked: motion then begins anew, from the

@@ -236,11 +236,12 @@ class BusHead:
                     self._held_token = 1
                     self._follower.freeze(pose)
             self._report(pose, self._time_s())
-            self._follow(bus)
-        except DeviceError:
-            with suppress(DeviceError):
-                bus.send_goals(self._measured_rad)  # those that still listen hold where they are
-            raise
+            try:
+                self._follow(bus)
+            except DeviceError:
+                with suppress(DeviceError):
+                    bus.send_goals(self._measured_rad)  # those that still listen hold where they are
+                raise
         finally:
             bus.close()
 

@@ -46,8 +46,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: Reason
     rx_errors: int
     underruns: int
-    is_stop_line_open: bool  # the stop button is pressed, or its wire is cut
-    reset_cause: ResetCause
+    is_stop_line_open: bool = False  # the stop button is pressed, or its wire is cut; a servo bus has none
+    reset_cause: ResetCause | None = None  # None: a servo bus does not tell
 
 
 class HeadDevice(Protocol):

@@ -230,13 +230,20 @@ class ServoBus:
         return f"{self._name}: joint {fitting.joint!r}: servo {fitting.id}"
 
 
-def _open(port: str, kind: Kind) -> Any:  # rustypot's controllers have no common type
+def need_library() -> None:
+    """Raises ConfigError without rustypot, which is an extra."""
     try:
-        import rustypot
+        import rustypot  # noqa: F401  # only whether it can be
     except ImportError as exc:
         raise ConfigError(
             "bus servos need rustypot, which is not installed; run `pip install 'nod-robot[bus]'`"
         ) from exc
+
+
+def _open(port: str, kind: Kind) -> Any:  # rustypot's controllers have no common type
+    need_library()
+    import rustypot
+
     controllers = {"STS3215": rustypot.Sts3215PyController, "XL330": rustypot.Xl330PyController}
     try:
         # Opened once before: rustypot says what went wrong in words only, the system with a number.

@@ -53,6 +53,7 @@ class Servo:
         self.id = id_
         self.sag_steps = 0
         self.fault: Fault | None = None
+        self.kept_writes = 0  # how often its lasting memory was worn
         self._table = bytearray(TABLE_BYTES)
         self._position = float(steps)
         self._speed = 0.0
@@ -110,6 +111,7 @@ class Servo:
         ]
         if not self._may_write({register for register, _ in places}):
             return ACCESS_ERROR if self.kind is XL330 else 0
+        self.kept_writes += any(place.is_kept for _, place in places)
         before = self.get(Register.GOAL)
         self._table[address : address + len(data)] = data
         low, high = self.get(Register.LOW_POSITION), self.get(Register.HIGH_POSITION)
@@ -188,7 +190,7 @@ class ServoBus:
         self._lock = threading.Lock()
         self._samples: list[Sample] = []
         self._near, self._far = -1, -1
-        self._is_ending = False
+        self._is_ending = threading.Event()
         self._thread: threading.Thread | None = None
 
     async def __aenter__(self) -> "ServoBus":
@@ -198,7 +200,7 @@ class ServoBus:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._is_ending = True
+        self._is_ending.set()
         if self._thread is not None:
             self._thread.join()
         self.cut()
@@ -234,12 +236,8 @@ class ServoBus:
 
     def _serve(self) -> None:
         quiet_since_s = sampled_s = self._now()
-        while not self._is_ending:
-            near = self._near
-            if near >= 0:
-                select.select([near], [], [], POLL_S)
-            else:
-                threading.Event().wait(POLL_S)
+        while not self._is_ending.is_set():
+            self._await_bytes()
             with self._lock:
                 now_s = self._now()
                 for servo in self.servos:
@@ -254,6 +252,12 @@ class ServoBus:
                         self._send(self._spoil(self._carry_out(request, now_s)))
                 elif now_s - quiet_since_s > QUIET_S:
                     self._wire.forget()
+
+    def _await_bytes(self) -> None:
+        try:
+            select.select([self._near], [], [], POLL_S)
+        except (OSError, ValueError):  # the cable is out
+            self._is_ending.wait(POLL_S)
 
     def _receive(self) -> bytes:
         try:

@@ -1,7 +1,8 @@
 """A whole stand-in: people in a room, a camera on an arm whose servos follow the true firmware's pulses.
 
 The board is either the firmware as a library, stepped with the loop's clock (virtual time), or the firmware
-as a process on a pty (real time); everything behind it is the same.
+as a process on a pty (real time); everything behind it is the same. In a board's place there may be simulated
+bus servos, which turn their joints themselves.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, lens_for
 from sim.board import Board
 from sim.body import Servos
+from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.people import Actor
 from sim.render import Renderer
@@ -34,7 +36,7 @@ STEP_S = 0.002  # how often the board and the servos are brought up to date
 class Stage:
     """One scenario, set up. `run` keeps it going beside the robot."""
 
-    def __init__(self, scenario: Scenario, body: Body, board: Board, seed: int) -> None:
+    def __init__(self, scenario: Scenario, body: Body, board: Board | ServoBus, seed: int) -> None:
         self.scenario = scenario
         self.room: Room = living_room()
         self.world = World(scenario, seed)
@@ -64,7 +66,7 @@ class Stage:
     @property
     def angles_rad(self) -> tuple[float, ...]:
         """Where the joints truly are."""
-        return self._servos.angles_rad
+        return self.board.angles_rad if isinstance(self.board, ServoBus) else self._servos.angles_rad
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
@@ -95,6 +97,8 @@ class Stage:
             await asyncio.sleep(STEP_S)
 
     def _advance(self, now_s: float) -> None:
+        if isinstance(self.board, ServoBus):
+            return  # it has the machine's clock
         self.board.advance(now_s)
         for frame in self.board.pulses():
             self._servos.pulse(frame.time_s, frame.pulse_us)
@@ -107,7 +111,7 @@ class Stage:
 
     def _camera_pose(self, time_s: float) -> Matrix:
         self._advance(time_s)
-        pose = self._base @ forward(self._body, self._servos.angles_rad)[-1]
+        pose = self._base @ forward(self._body, self.angles_rad)[-1]
         self._taken.append((time_s, pose))
         return pose
 

@@ -44,7 +44,7 @@ def connected() -> Core:
     opening: tuple[messages.Message, ...] = (
         messages.Hello(table_hash=messages.TABLE_HASH, session=9),
         LIMITS,
-        messages.Enable(joint_count=1),
+        messages.Enable(joint_count=1, pulse_period_us=20_000),
     )
     for sequence, message in enumerate(opening):
         core.receive(wire.encode(message, sequence), 0)
