@@ -162,7 +162,9 @@ class BusHead:
                     telemetry = await self.next_telemetry()
                     if self._stop_token != token:
                         raise Refused("head: stopped again meanwhile")
-                    if telemetry.state is State.HOLDING and telemetry.stop_token == 0:
+                    with self._lock:  # a report may be from before the stop
+                        is_over = not (self._is_stop_due or self._release_token or self._held_token)
+                    if is_over and telemetry.state is State.HOLDING and telemetry.stop_token == 0:
                         break
         except TimeoutError as exc:
             raise LinkTimeout(f"{self._port}: the servos do not take the release; check the cable") from exc

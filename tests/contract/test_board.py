@@ -272,6 +272,18 @@ def test_stop_freezes_the_servos_and_release_gives_them_back(play: Play) -> None
     play(scenario)
 
 
+def test_a_stop_released_at_once_is_over_and_stays_so(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.head.stop()
+        await rig.head.release()
+        for _ in range(5):
+            assert (await rig.head.next_telemetry()).state is State.HOLDING
+        assert not rig.head.is_stopped
+        await rig.move(0.1)
+
+    play(scenario)
+
+
 def test_a_second_host_finds_the_stop_of_the_first(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
         rig.head.stop()

@@ -236,11 +236,20 @@ import asyncio, sys
 import msgspec
 from drivers.body import Joint
 from drivers.bus_servo import BusHead
+from drivers.errors import DeviceError, Refused
 from drivers.head import Knot
 
 async def main(port, joints):
     head = BusHead(port, joints)
     start = (await head.connect()).position_rad
+    async with asyncio.TaskGroup() as group:
+        group.create_task(turn(head, start))
+        try:
+            await head.serve()
+        except DeviceError as exc:
+            print(exc)
+
+async def turn(head, start):
     loop = asyncio.get_running_loop()
     start_s, number = loop.time(), 0
     while True:
@@ -249,9 +258,14 @@ async def main(port, joints):
         way = 4 * slow * slow / 2 + 1.0 * (t - slow)
         place = tuple(angle + (way if j == 0 else 0.0) for j, angle in enumerate(start))
         speed = (4 * slow, 0.0, 0.0, 0.0)
-        head.command(Knot(time_s=start_s + t + 0.04, position_rad=place, velocity_rad_s=speed))
+        try:
+            head.command(Knot(time_s=start_s + t + 0.04, position_rad=place, velocity_rad_s=speed))
+        except Refused:
+            break
         number += 1
         await asyncio.sleep(start_s + number * 0.01 - loop.time())
+    await asyncio.sleep(0.5)
+    await head.aclose()
 
 asyncio.run(main(sys.argv[1], msgspec.json.decode(sys.argv[2], type=tuple[Joint, ...])))
 """
@@ -264,7 +278,7 @@ async def test_a_host_killed_or_frozen_in_motion_leaves_no_joint_moving(
     async with bus_of(joints) as bus:
         host = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", HOST, bus.port, msgspec.json.encode(joints).decode()),
-            stderr=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
         )
         for _ in range(2000):
             if bus.angles_rad[0] >= 0.5:
@@ -292,7 +306,9 @@ async def test_a_host_killed_or_frozen_in_motion_leaves_no_joint_moving(
             assert last_move(bus, awake_s) <= 0.25
             most = 0.0 if fitting.kind.watchdog else on_rad + LEAD_S * 1.0 + 1.0 / (2 * 17.5)
             assert bus.angles_rad[0] - blow_rad <= most + 0.02
-        await host.wait()
+        said, _ = await host.communicate()
+        is_told = blow is signal.SIGSTOP and fitting.kind.watchdog > 0
+        assert is_told == ("this computer stalled" in said.decode())
         again = BusHead(bus.port, joints)
         assert (await again.connect()).state is State.HOLDING
         assert not fitting.kind.watchdog or bus.servos[0].get(Register.WATCHDOG) == fitting.kind.watchdog
