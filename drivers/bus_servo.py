@@ -1,8 +1,8 @@
 """The head's joints on a servo bus: the same device as drivers/head.py, with the computer in the board's place.
 
-There is no microcontroller. One thread follows the knots, sends goals at 100 Hz and reads poses at 50 Hz, on its
-own clock edge: the event loop may stall, and the joints still slow down when no knot comes. It is the firmware's
-rules that it follows (drivers/follow.py). What it cannot do is go on when the whole computer dies:
+There is no microcontroller. A thread follows the knots by the firmware's rules (drivers/follow.py), sends goals at
+100 Hz and reads poses at 50 Hz. It does not wait for the event loop: when that stalls, the joints still slow down.
+What it cannot do is slow them down when the whole computer dies:
 
 - XL330: its bus watchdog stops it where it is, 200 ms after the last byte.
 - STS3215: it has none. It goes to the last goal, which was where the plan stood, and holds there. It trails the

@@ -21,7 +21,7 @@ from drivers.servo_registers import ALERT_BIT, STEPS, STS3215, XL330, Kind, Regi
 from sim.bus_packets import BROADCAST, DynamixelWire, FeetechWire, Ping, Read, Request, Strange, Wire, Write
 
 STEP_S = 0.001
-SAMPLE_S = 0.01
+SAMPLE_S = 0.002
 POLL_S = 0.002
 QUIET_S = 0.005  # after which half a packet is forgotten; a byte takes 10 µs
 WATCHDOG_UNIT_S = 0.02
@@ -213,7 +213,7 @@ class ServoBus:
         )
 
     def samples(self) -> list[Sample]:
-        """Where the joints were since the last call, every 10 ms."""
+        """Where the joints were since the last call, every 2 ms or when the thread comes round."""
         with self._lock:
             samples, self._samples = self._samples, []
         return samples

@@ -3,6 +3,7 @@ and the bus servos of both kinds on theirs."""
 
 import asyncio
 import math
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -274,6 +275,7 @@ def test_stop_freezes_the_servos_and_release_gives_them_back(play: Play) -> None
 
 def test_a_stop_released_at_once_is_over_and_stays_so(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
+        threading.Event().wait(0.05)  # so that reports from before the stop still wait to be read
         rig.head.stop()
         await rig.head.release()
         for _ in range(5):

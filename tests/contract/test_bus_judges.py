@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
 import dynamixel_sdk
 import msgspec
@@ -63,6 +64,12 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def patiently(port: Any) -> Any:
+    """Their libraries wait 34 ms for an answer, which a busy test machine may need to give it."""
+    port.setPacketTimeout = lambda _: port.setPacketTimeoutMillis(500)
+    return port
+
+
 def judge(kind: type[Sts3215Servo] | type[Xl330Servo], client: Callable[[ServoBus], None]) -> None:
     """Let a blocking client loose on a bus."""
 
@@ -114,8 +121,8 @@ def test_rustypot_finds_reads_and_moves_them(
     model: int,
 ) -> None:
     def client(bus: ServoBus) -> None:
-        line = theirs(bus.port, 1_000_000, 0.05)
-        assert line.scan([*IDS, 11]) == dict.fromkeys(IDS, model)
+        line = theirs(bus.port, 1_000_000, 0.5)
+        assert [line.read_register(id_, "model_number", 3) for id_ in IDS] == [model] * 2
         assert line.ping(7) and not line.ping(8)
         before = line.sync_read_register(IDS, "present_position")
         assert before == [round(2048 + 0.1 * id_ * 4096 / 6.283185307) for id_ in IDS]
@@ -134,7 +141,7 @@ def test_rustypot_finds_reads_and_moves_them(
 
 def test_robotis_own_library_finds_reads_and_moves_them() -> None:
     def client(bus: ServoBus) -> None:
-        port, packets = dynamixel_sdk.PortHandler(bus.port), dynamixel_sdk.PacketHandler(2.0)
+        port, packets = patiently(dynamixel_sdk.PortHandler(bus.port)), dynamixel_sdk.PacketHandler(2.0)
         assert port.openPort() and port.setBaudRate(1_000_000)
         assert packets.ping(port, 7) == (1200, dynamixel_sdk.COMM_SUCCESS, 0)
         found, result = packets.broadcastPing(port)
@@ -161,7 +168,7 @@ def test_robotis_own_library_finds_reads_and_moves_them() -> None:
 
 def test_feetechs_own_library_finds_reads_and_moves_them() -> None:
     def client(bus: ServoBus) -> None:
-        port, packets = scservo_sdk.PortHandler(bus.port), scservo_sdk.PacketHandler(0)
+        port, packets = patiently(scservo_sdk.PortHandler(bus.port)), scservo_sdk.PacketHandler(0)
         assert port.openPort() and port.setBaudRate(1_000_000)
         assert packets.ping(port, 7) == (777, scservo_sdk.COMM_SUCCESS, 0)
         assert packets.ping(port, 8)[1] == scservo_sdk.COMM_RX_TIMEOUT
