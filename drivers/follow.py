@@ -229,7 +229,9 @@ class Follower:
             top = min(bound.velocity_rad_s, PARK_VELOCITY_RAD_S)
             gain = acceleration * TICK_S
             speed = abs(self._velocity_rad_s[j])
-            speed += -gain if speed**2 / (2 * acceleration) >= abs(way) else gain
+            # The way of a tick at one step more, and of all that then follow while slowing down.
+            is_near = (speed + gain) * (speed + 2 * gain) >= 2 * acceleration * abs(way)
+            speed += -gain if is_near else gain
             speed = min(max(speed, gain), max(top, gain))
             if abs(way) <= speed * TICK_S:
                 self._position_rad[j], self._velocity_rad_s[j] = bound.rest_rad, 0.0
