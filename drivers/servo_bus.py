@@ -236,7 +236,7 @@ def need_library() -> None:
         import rustypot  # noqa: F401  # only whether it can be
     except ImportError as exc:
         raise ConfigError(
-            "bus servos need rustypot, which is not installed; run `pip install 'nod-robot[bus]'`"
+            "bus servos need rustypot, which is not installed; run `.venv/bin/pip install -e '.[bus]'` in Nod's folder"
         ) from exc
 
 

@@ -363,4 +363,4 @@ async def test_without_rustypot_one_line_says_which_extra_to_install() -> None:
     _, said = await robot.communicate()
     assert robot.returncode == 2
     assert said.decode().count("\n") == 1
-    assert "nod-robot[bus]" in said.decode()
+    assert ".[bus]" in said.decode()
