@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "board.h"
+#include "terminal.h"
 
 /* After a longer sleep (a suspended machine) the ticks in between are dropped: nobody waits for them. */
 #define CATCH_UP_US 100000u
@@ -65,23 +65,6 @@ static int fail(const char *what)
 {
     fprintf(stderr, "nod-host: %s: %s\n", what, strerror(errno));
     return 1;
-}
-
-/* Opens the pair and keeps the far end open too, so that a host may come and go. */
-static int open_terminal(char *path, size_t room)
-{
-    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0
-        || ptsname_r(terminal, path, room) != 0) {
-        return -1;
-    }
-    int far_end = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    struct termios settings;
-    if (far_end < 0 || tcgetattr(far_end, &settings) != 0) {
-        return -1;
-    }
-    cfmakeraw(&settings);
-    return tcsetattr(far_end, TCSANOW, &settings) == 0 ? terminal : -1;
 }
 
 static void take_bytes(board_t *board, int terminal)
@@ -168,7 +151,7 @@ int main(int count, char **words)
     signal(SIGPIPE, SIG_IGN);
 
     char path[128];
-    int terminal = open_terminal(path, sizeof path);
+    int terminal = terminal_open(path, sizeof path);
     if (terminal < 0) {
         return fail("cannot open a pseudo-terminal");
     }
