@@ -265,12 +265,22 @@ static void on_frame(core_t *core, const frame_t *frame, uint32_t now_us)
     }
 }
 
-void core_receive(core_t *core, uint8_t byte, uint32_t now_us)
+/* Apart from core_receive, so that room for a frame is not made for every byte. */
+__attribute__((noinline)) static void end_frame(core_t *core, uint32_t now_us)
 {
     frame_t frame;
-    core->now_us = now_us;
-    if (wire_decode(&core->decoder, byte, &frame)) {
+    if (wire_decode(&core->decoder, 0, &frame)) {
         on_frame(core, &frame, now_us);
+    }
+}
+
+void core_receive(core_t *core, uint8_t byte, uint32_t now_us)
+{
+    core->now_us = now_us;
+    if (byte != 0) {
+        wire_keep(&core->decoder, byte);
+    } else {
+        end_frame(core, now_us);
     }
 }
 

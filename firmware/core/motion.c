@@ -20,24 +20,24 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* What the checks of one joint's segment share. A velocity in mrad/s times a time in us is a way in nrad. */
+/* What the checks of one joint's segment share, in nrad: a velocity in mrad/s times a time in us is one. */
 typedef struct {
-    int32_t start_urad, end_urad;
-    int32_t start_mrad_s, end_mrad_s;
+    int64_t way_three; /* three times the way, to spare a division */
+    int64_t start_length; /* how far it would get at the velocity of its start */
+    int64_t end_length; /* and at that of its end */
     int32_t length_us;
 } segment_t;
 
-static bool is_position_kept(const segment_t *segment, const joint_t *joint)
+static bool is_position_kept(const segment_t *segment, const joint_t *joint, int32_t start_urad)
 {
-    /* The curve lies within the hull of its Bezier points; both sides are three times as large, to spare a
-     * division. The margin is for plans that come to rest at a limit within a segment, and for rounding to
-     * 1 mrad/s; the tick never leaves the limits themselves. */
+    /* The curve lies within the hull of its Bezier points; all is three times as large. The margin is for plans
+     * that come to rest at a limit within a segment, and for rounding to 1 mrad/s; the tick never leaves the limits
+     * themselves. */
     int64_t margin = 3 * HULL_MARGIN_NRAD + segment->length_us / 2;
-    int64_t low = (int64_t)joint->min_urad * 3000 - margin;
-    int64_t high = (int64_t)joint->max_urad * 3000 + margin;
-    int64_t near_start
-        = (int64_t)segment->start_urad * 3000 + (int64_t)segment->start_mrad_s * segment->length_us;
-    int64_t near_end = (int64_t)segment->end_urad * 3000 - (int64_t)segment->end_mrad_s * segment->length_us;
+    int64_t low = (int64_t)(joint->min_urad - start_urad) * 3000 - margin;
+    int64_t high = (int64_t)(joint->max_urad - start_urad) * 3000 + margin;
+    int64_t near_start = segment->start_length;
+    int64_t near_end = segment->way_three - segment->end_length;
     return near_start >= low && near_start <= high && near_end >= low && near_end <= high;
 }
 
@@ -45,33 +45,31 @@ static bool is_velocity_kept(const segment_t *segment, const joint_t *joint)
 {
     /* The velocity is a quadratic curve; cut in the middle, it lies within the hull of its control points, of
      * which these two are not at an end. */
-    int64_t margin = 2 * (8000 + (int64_t)segment->length_us); /* rounding to 1 urad and 1 mrad/s */
-    int64_t most = (int64_t)joint->velocity_mrad_s * segment->length_us * 2 + margin;
-    int64_t way = (int64_t)(segment->end_urad - segment->start_urad) * 3000;
-    return magnitude(way - (int64_t)segment->start_mrad_s * segment->length_us) <= most
-        && magnitude(way - (int64_t)segment->end_mrad_s * segment->length_us) <= most;
+    int64_t most = 2 * ((int64_t)joint->velocity_mrad_s * segment->length_us + segment->length_us
+                        + 8000); /* for rounding to 1 urad and 1 mrad/s */
+    return magnitude(segment->way_three - segment->start_length) <= most
+        && magnitude(segment->way_three - segment->end_length) <= most;
 }
 
 static bool is_acceleration_kept(const segment_t *segment, const joint_t *joint)
 {
     /* Acceleration is a straight line, steepest at an end: (6 d - (4 v0 + 2 v1) T) / T^2 at the start, and the
      * same mirrored at the end; d is the way, T the length. */
-    int64_t way = (int64_t)(segment->end_urad - segment->start_urad) * 6000;
-    int32_t v0 = segment->start_mrad_s;
-    int32_t v1 = segment->end_mrad_s;
-    int64_t at_start = magnitude(way - (int64_t)(4 * v0 + 2 * v1) * segment->length_us);
-    int64_t at_end = magnitude(way - (int64_t)(2 * v0 + 4 * v1) * segment->length_us);
+    int64_t without = segment->way_three - segment->start_length - segment->end_length;
+    int64_t at_start = magnitude(without - segment->start_length);
+    int64_t at_end = magnitude(without - segment->end_length);
     int64_t margin = 6000 + 3 * (int64_t)segment->length_us; /* rounding to 1 urad and 1 mrad/s */
-    int64_t steepest = (at_start > at_end ? at_start : at_end) - margin;
-    return steepest * 1000000
+    int64_t steepest = 2 * (at_start > at_end ? at_start : at_end) - margin;
+    return steepest <= 0
+        || steepest * 1000000
         <= (int64_t)joint->acceleration_mrad_s2 * segment->length_us * segment->length_us;
 }
 
-static bool has_room_to_stop(const segment_t *segment, const joint_t *joint)
+static bool has_room_to_stop(int32_t end_urad, int32_t velocity_mrad_s, const joint_t *joint)
 {
-    int64_t velocity = segment->end_mrad_s;
-    int64_t room_urad = velocity < 0 ? segment->end_urad - joint->min_urad : joint->max_urad - segment->end_urad;
-    return velocity * velocity * 1000 < 2 * (int64_t)joint->acceleration_mrad_s2 * (room_urad + 1);
+    int32_t room_urad = velocity_mrad_s < 0 ? end_urad - joint->min_urad : joint->max_urad - end_urad;
+    int32_t square = velocity_mrad_s * velocity_mrad_s; /* 16 bits each */
+    return (int64_t)square * 500 < (int64_t)joint->acceleration_mrad_s2 * (room_urad + 1);
 }
 
 uint8_t motion_set_limits(motion_t *motion, const limits_t *limits, bool attached)
@@ -160,29 +158,32 @@ static knot_t knot_here(const motion_t *motion)
 /* Why a joint cannot go from one knot to the other, or REASON_NONE. */
 static uint8_t judge(const knot_t *from, const knot_t *to, const joint_t *joint, uint8_t j)
 {
-    segment_t segment = {
-        .start_urad = from->position_urad[j],
-        .end_urad = to->position_urad[j],
-        .start_mrad_s = from->velocity_mrad_s[j],
-        .end_mrad_s = to->velocity_mrad_s[j],
-        .length_us = (int32_t)(to->time_us - from->time_us),
-    };
-    if (segment.end_urad < joint->min_urad || segment.end_urad > joint->max_urad) {
+    int32_t start_urad = from->position_urad[j];
+    int32_t end_urad = to->position_urad[j];
+    int32_t end_mrad_s = to->velocity_mrad_s[j];
+    if (end_urad < joint->min_urad || end_urad > joint->max_urad) {
         return REASON_POSITION;
     }
-    if (magnitude(segment.end_mrad_s) > joint->velocity_mrad_s) {
+    if (magnitude(end_mrad_s) > joint->velocity_mrad_s) {
         return REASON_VELOCITY;
     }
-    if (!has_room_to_stop(&segment, joint)) {
+    if (!has_room_to_stop(end_urad, end_mrad_s, joint)) {
         return REASON_ROOM;
     }
+    int32_t length_us = (int32_t)(to->time_us - from->time_us);
+    segment_t segment = {
+        .way_three = (int64_t)(end_urad - start_urad) * 3000,
+        .start_length = (int64_t)from->velocity_mrad_s[j] * length_us,
+        .end_length = (int64_t)end_mrad_s * length_us,
+        .length_us = length_us,
+    };
     if (!is_velocity_kept(&segment, joint)) {
         return REASON_VELOCITY;
     }
     if (!is_acceleration_kept(&segment, joint)) {
         return REASON_ACCELERATION;
     }
-    return is_position_kept(&segment, joint) ? REASON_NONE : REASON_POSITION;
+    return is_position_kept(&segment, joint, start_urad) ? REASON_NONE : REASON_POSITION;
 }
 
 uint8_t motion_append(motion_t *motion, const knot_t *knot, uint32_t now_us)

@@ -6,11 +6,10 @@ uint16_t wire_crc(const uint8_t *data, size_t size)
 {
     uint16_t crc = 0xFFFFu;
     for (size_t i = 0; i < size; i++) {
-        crc = (uint16_t)(crc ^ (uint16_t)((uint16_t)data[i] << 8));
-        for (int bit = 0; bit < 8; bit++) {
-            uint16_t shifted = (uint16_t)(crc << 1);
-            crc = (crc & 0x8000u) ? (uint16_t)(shifted ^ 0x1021u) : shifted;
-        }
+        /* all eight bits at once: the polynomial's 5 and 12, and what the four upper bits bring back in */
+        uint8_t high = (uint8_t)(crc >> 8 ^ data[i]);
+        high ^= (uint8_t)(high >> 4);
+        crc = (uint16_t)(crc << 8 ^ (uint16_t)high << 12 ^ (uint16_t)high << 5 ^ high);
     }
     return crc;
 }
@@ -61,14 +60,19 @@ static uint8_t unstuff(uint8_t *data, uint8_t size)
     return written;
 }
 
+void wire_keep(decoder_t *decoder, uint8_t byte)
+{
+    if (decoder->used < sizeof decoder->coded) {
+        decoder->coded[decoder->used++] = byte;
+    } else {
+        decoder->overlong = true;
+    }
+}
+
 bool wire_decode(decoder_t *decoder, uint8_t byte, frame_t *frame)
 {
     if (byte != 0) {
-        if (decoder->used < sizeof decoder->coded) {
-            decoder->coded[decoder->used++] = byte;
-        } else {
-            decoder->overlong = true;
-        }
+        wire_keep(decoder, byte);
         return false;
     }
     uint8_t used = decoder->used;

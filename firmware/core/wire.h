@@ -37,4 +37,7 @@ uint8_t wire_encode(const frame_t *frame, uint8_t *out);
 /* Takes one byte; true when it completed a frame with a right checksum. */
 bool wire_decode(decoder_t *decoder, uint8_t byte, frame_t *frame);
 
+/* The same for a byte that is not zero, and so completes nothing. */
+void wire_keep(decoder_t *decoder, uint8_t byte);
+
 #endif

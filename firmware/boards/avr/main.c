@@ -60,15 +60,16 @@ uint32_t clock_us(void)
 
 static bool is_stop_line_open(void) { return (PIND & (1u << PD2)) != 0; }
 
-/* Up to the end of a frame, so that no tick waits for two. */
+/* Up to the end of a frame, so that no tick waits for two. Only there does the time matter. */
 static void take_bytes(void)
 {
     uint8_t byte;
     while (uart_take(&byte)) {
-        core_receive(&core, byte, clock_us());
         if (byte == 0) {
+            core_receive(&core, byte, clock_us());
             break;
         }
+        core_receive(&core, byte, now_us);
     }
 }
 
@@ -132,7 +133,7 @@ int main(void)
     for (;;) {
         wdt_reset();
         take_bytes();
-        if (ticks_due != 0) {
+        while (ticks_due != 0) {
             tick();
         }
         give_bytes();

@@ -9,7 +9,7 @@
 
 /* All in counts of the timer, half a microsecond each. */
 #define GAP 8u /* between two edges */
-#define LEAD 20u /* the interrupt comes so early: another may be under way, and it saves many registers */
+#define LEAD 32u /* the interrupt comes so early: two others may be under way, and it saves many registers */
 #define MARGIN 6u /* what it takes to leave the interrupt and to be called again */
 #define FETCH 10u /* with so much time before an edge the line is served first: the chip buffers only 40 us */
 #define NEAR (1500u * COUNTS_PER_US) /* a tick and a half */

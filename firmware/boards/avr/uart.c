@@ -30,17 +30,6 @@ ISR(USART_UDRE_vect)
     }
 }
 
-bool uart_take(uint8_t *byte)
-{
-    uint8_t read = uart_in.read;
-    if (read == uart_in.write) {
-        return false;
-    }
-    *byte = uart_in.data[read];
-    uart_in.read = (uint8_t)(read + 1u);
-    return true;
-}
-
 uint8_t uart_room(void) { return (uint8_t)((out_read - out_write - 1) & (int)(UART_OUT_BYTES - 1u)); }
 
 void uart_give(const uint8_t *data, uint8_t size)

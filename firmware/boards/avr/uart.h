@@ -37,7 +37,16 @@ __attribute__((always_inline)) static inline void uart_fetch(void)
 static inline bool uart_is_empty(void) { return uart_in.read == uart_in.write; }
 
 /* The next byte that came in; false if there is none. */
-bool uart_take(uint8_t *byte);
+static inline bool uart_take(uint8_t *byte)
+{
+    uint8_t read = uart_in.read;
+    if (read == uart_in.write) {
+        return false;
+    }
+    *byte = uart_in.data[read];
+    uart_in.read = (uint8_t)(read + 1u);
+    return true;
+}
 
 /* How many bytes uart_give takes now. */
 uint8_t uart_room(void);
