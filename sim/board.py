@@ -126,8 +126,23 @@ class Core:
         self._library.nod_reset(self._core, now_us)
 
 
+class Firmware(Protocol):
+    """What a board in lock step is made of: `Core`, or a whole simulated chip."""
+
+    def receive(self, data: bytes, now_us: int) -> None: ...
+
+    def advance(self, until_us: int) -> list[tuple[int, tuple[int, ...]]]: ...
+
+    def transmit(self) -> bytes: ...
+
+    def press_stop(self, is_pressed: bool) -> None: ...
+
+    def reset(self, now_us: int) -> None: ...
+
+
 class LockstepBoard:
-    """The core in this process, as a stream of bytes. It stands still until it is told how late it is.
+    """Firmware as a stream of bytes, by default the core in this process. It stands still until it is told how
+    late it is.
 
     Firmware time passes only in `advance` and `write`, so under a virtual clock two runs give the same bytes.
     `first_us` is what the board's clock shows when it is first looked at; it may run `drift_ppm` millionths fast.
@@ -135,8 +150,10 @@ class LockstepBoard:
 
     name = "simulated board"
 
-    def __init__(self, joint_count: int, first_us: int = 0, drift_ppm: int = 0) -> None:
-        self._core = Core(first_us)
+    def __init__(
+        self, joint_count: int, first_us: int = 0, drift_ppm: int = 0, firmware: Firmware | None = None
+    ) -> None:
+        self._core = firmware or Core(first_us)
         self._joint_count = joint_count
         self._first_us = first_us
         self._rate = 1 + drift_ppm * 1e-6
@@ -171,8 +188,9 @@ class LockstepBoard:
         self._drain()
 
     async def aclose(self) -> None:
-        """The host lets go of the port; it may be opened again."""
+        """The host lets go of the port; it may be opened again. Who still reads waits in vain, as at a true one."""
         self._waiting.clear()
+        self._ready = asyncio.Event()
 
     def cut(self) -> None:
         """Pull the cable: the firmware runs on, no byte passes any more."""
@@ -186,6 +204,7 @@ class LockstepBoard:
 
     def tell_rests(self) -> list[int]:
         """See `Core.tell_rests`."""
+        assert isinstance(self._core, Core)
         return self._core.tell_rests()
 
     def press_stop(self, is_pressed: bool) -> None:
@@ -219,14 +238,16 @@ class LockstepBoard:
 
 
 class ProcessBoard:
-    """The core as a process in real time; `port` is what a driver opens.
+    """Firmware as a process in real time; `port` is what a driver opens.
 
-    Its clock may run `drift_ppm` millionths fast. Raises ConfigError when the program is not built, DeviceError
-    when it does not start.
+    `command` is a program with nod-host's `--pwm-fd`, first line and signals, and its other words; by default it is
+    nod-host, whose clock may run `drift_ppm` millionths fast. Raises ConfigError when the program is not built,
+    DeviceError when it does not start.
     """
 
-    def __init__(self, joint_count: int, drift_ppm: int = 0) -> None:
+    def __init__(self, joint_count: int, drift_ppm: int = 0, command: tuple[str, ...] = ()) -> None:
         self._joint_count = joint_count
+        self._command = command
         self._drift_ppm = drift_ppm
         self._process: Process | None = None
         self._pipe = -1
@@ -234,13 +255,14 @@ class ProcessBoard:
         self.port = ""
 
     async def __aenter__(self) -> "ProcessBoard":
-        program = _built("nod-host")
+        command = self._command or (built("nod-host"), "--drift-ppm", str(self._drift_ppm))
+        program = command[0]
         self._pipe, far_end = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                program,
-                *("--pwm-fd", str(far_end), "--drift-ppm", str(self._drift_ppm)),
+                *command,
+                *("--pwm-fd", str(far_end)),
                 stdout=PIPE,
                 pass_fds=(far_end,),
                 start_new_session=True,  # Ctrl-C in a terminal ends the robot, and the robot its board
@@ -315,18 +337,20 @@ class ProcessBoard:
 _RECORD = struct.Struct(f"<Q{CHANNELS}H")
 
 
-def _built(name: str) -> str:
+def built(name: str, target: str = "all") -> str:
+    """The path of what make has made. Raises ConfigError when it has not."""
     path = BUILD_DIR / name
     if not path.is_file():
+        how = "`./nod run` builds it, or `make -C firmware` (needs gcc)"
         raise ConfigError(
-            f"firmware/build/{name} is not built; `./nod run` builds it, or `make -C firmware` (needs gcc)"
+            f"firmware/build/{name} is not built; {how if target == 'all' else f'run `make -C firmware {target}`'}"
         )
     return str(path)
 
 
 def load_library() -> ctypes.CDLL:
     """The firmware as a library, its functions typed. Raises ConfigError when it is missing or broken."""
-    path = _built("libnod.so")
+    path = built("libnod.so")
     try:
         library = ctypes.CDLL(path)
     except OSError as exc:

@@ -25,7 +25,7 @@
 #include "chip.h"
 
 #define REQUEST_BYTES 11u
-#define STEP_US 1000u
+#define STEP_US 500u
 #define CATCH_UP_US 100000u /* after a longer sleep the time in between is left out */
 #define ROOM 4096u
 
@@ -108,17 +108,17 @@ static int run_on_terminal(int pwm)
             was_pressed = is_pressed != 0;
             chip_open_stop_line(was_pressed);
         }
-        uint8_t data[256];
-        ssize_t size = chip_queued() < sizeof data ? read(terminal, data, sizeof data) : 0;
-        if (size > 0) {
-            chip_send(data, (size_t)size);
-        }
         uint64_t now_us = machine_us() - offset_us;
         if (now_us > chip_us() + CATCH_UP_US) {
             offset_us += now_us - chip_us() - STEP_US;
             now_us = chip_us() + STEP_US;
         }
-        chip_run(now_us);
+        chip_run(now_us); /* first, so that no byte comes before it was sent */
+        uint8_t data[256];
+        ssize_t size = chip_queued() < sizeof data ? read(terminal, data, sizeof data) : 0;
+        if (size > 0) {
+            chip_send(data, (size_t)size);
+        }
         hand_on(terminal, pwm, offset_us);
         struct pollfd polls[2] = { { .fd = terminal, .events = POLLIN }, { .fd = pwm, .events = 0 } };
         struct timespec wait = { .tv_nsec = STEP_US * 1000 };
