@@ -128,8 +128,8 @@ class Head:
         """Whether a stop is in force; `release` ends it."""
         return self._stop_token != 0
 
-    async def connect(self) -> Telemetry:
-        """Handshake, clock, limits, enable, and the pose read back.
+    async def connect(self, *, is_enabling: bool = True) -> Telemetry:
+        """Handshake, clock, limits, enable, and the pose read back. Pulses stay as they are if not `is_enabling`.
 
         A board that was stopped before stays stopped: see `is_stopped`. Raises LinkTimeout without an answer,
         ProtocolError for another firmware, ConfigError if the board does not take the body's limits.
@@ -137,7 +137,7 @@ class Head:
         try:
             async with asyncio.TaskGroup() as group:
                 pump = group.create_task(self._link.serve(), name="head handshake")
-                telemetry = await self._open()
+                telemetry = await self._open(is_enabling)
                 pump.cancel()
         except ExceptionGroup as errors:
             for error in errors.exceptions:
@@ -217,10 +217,42 @@ class Head:
         if self._stop_token != token:
             raise Refused("head: stopped again meanwhile")
         self._stop_token = 0
-        await self._configure()
+        for bounds in self._limits:
+            await self._ask(bounds)
+        await self._enable()
         await self._settle(token)
         if self._stop_token:
             raise Refused("head: stopped again meanwhile")
+
+    async def recalibrate(self, place: int, joint: Joint, position_rad: float) -> None:
+        """Another zero and other limits for a joint that stands; `position_rad` is where it stands by the new ones.
+
+        A board with pulses on takes no other pulse, so they pause for some milliseconds, which a servo does not
+        notice. Its pose would then stay the same number of radians and so become another pulse: limits that
+        leave out the old pose and rest at the new one make it the new one, then come the true ones.
+        """
+        bounds = _limits_of(place, joint)
+        pose_urad = round(limit(position_rad, joint.min_rad, joint.max_rad, f"{joint.name} in rad") * 1e6)
+        pose_urad = min(max(pose_urad, bounds.min_urad), bounds.max_urad)
+        self._previous = None
+        telemetry = await self._stand()
+        old_urad = round(telemetry.position_rad[place] * 1e6)
+        self._is_ready = False  # detached by itself, the board would pass for one that let go
+        await self._ask(messages.Detach())
+        low_urad, high_urad = (
+            (pose_urad, pose_urad + 1) if old_urad < pose_urad else (pose_urad - 1, pose_urad)
+        )
+        if old_urad != pose_urad:
+            await self._ask(
+                msgspec.structs.replace(bounds, min_urad=low_urad, max_urad=high_urad, rest_urad=pose_urad)
+            )
+        await self._ask(bounds)
+        self._joints = (*self._joints[:place], joint, *self._joints[place + 1 :])
+        self._limits = (*self._limits[:place], bounds, *self._limits[place + 1 :])
+        self._bounds = (*self._bounds[:place], _bounds_of(joint), *self._bounds[place + 1 :])
+        await self._enable()
+        await self._settle(0)
+        self._is_ready = True
 
     async def next_telemetry(self) -> Telemetry:
         """Wait for the next report. Raises LinkTimeout after half a second without one."""
@@ -252,7 +284,7 @@ class Head:
             "begin again from its pose"
         )
 
-    async def _open(self) -> Telemetry:
+    async def _open(self, is_enabling: bool) -> Telemetry:
         loop = asyncio.get_running_loop()
         # Another number than any session before, and the same in every run of one simulation.
         self._session = int(loop.time() * 1000) % 0xFFFF + 1
@@ -268,10 +300,13 @@ class Head:
             ) from exc
         telemetry = await self._stand()
         if telemetry.state is not State.STOPPED:
-            await self._configure()
-            telemetry = await self._settle(0)
+            for bounds in self._limits:
+                await self._ask(bounds)
+            if is_enabling:
+                await self._enable()
+                telemetry = await self._settle(0)
         self._is_refusing = False
-        self._is_ready = True
+        self._is_ready = is_enabling
         return telemetry
 
     async def _stand(self) -> Telemetry:
@@ -293,9 +328,7 @@ class Head:
             if is_fresh and telemetry.state in (State.HOLDING, State.STOPPED):
                 return telemetry
 
-    async def _configure(self) -> None:
-        for bounds in self._limits:
-            await self._ask(bounds)
+    async def _enable(self) -> None:
         await self._ask(messages.Enable(joint_count=len(self._joints), pulse_period_us=self._pulse_period_us))
 
     async def _ask(self, message: messages.Message) -> None:

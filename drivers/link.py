@@ -7,6 +7,7 @@ is repeated until the board says that it has it.
 import asyncio
 import errno
 import os
+import termios
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,7 @@ class SerialStream:
             raise DeviceError(why_not_open(path, exc)) from exc
         self._fd: int = self._port.fileno()
         os.set_blocking(self._fd, False)
+        _keep_dtr(self._fd)
 
     async def read(self) -> bytes:
         while True:
@@ -132,6 +134,14 @@ class SerialStream:
         elif not self._backlog and self._is_writing:
             loop.remove_writer(self._fd)
             self._is_writing = False
+
+
+def _keep_dtr(fd: int) -> None:
+    """Let DTR stay as it is when the port is closed: on many boards its edge is the reset, and a board that
+    begins anew at every attempt to reach it sits in its bootloader each time."""
+    attributes = termios.tcgetattr(fd)
+    attributes[2] &= ~termios.HUPCL
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 def _finish(ready: asyncio.Future[None]) -> None:
@@ -257,6 +267,15 @@ class Link:
         """Stream: once, newest wins."""
         self._stream.write(wire.encode(message))
 
+    def ping(self) -> int:
+        """Ask for the board's clock now; the `Pong` of this number goes to `clock`, then to `on_message`."""
+        now_s = asyncio.get_running_loop().time()
+        self._ping_number = (self._ping_number + 1) & 0xFFFF
+        self._pings = {n: s for n, s in self._pings.items() if now_s - s < REQUEST_S}
+        self._pings[self._ping_number] = now_s
+        self.send(messages.Ping(number=self._ping_number))
+        return self._ping_number
+
     def urgent(self, message: messages.Stop) -> None:
         """At once, before every message that waits (behind the 10 ms of bytes already handed to the port at
         most), and again every 10 ms until the board has it."""
@@ -315,7 +334,7 @@ class Link:
     async def serve(self) -> None:
         """Read until the line fails. Raises LinkLost, or LinkTimeout when the board falls silent."""
         loop = asyncio.get_running_loop()
-        self._ping()
+        self._keep_time()
         try:
             heard_s = loop.time()
             while True:
@@ -413,11 +432,7 @@ class Link:
         self._stream.write(wire.encode(self._urgent))
         self._urgent_timer = asyncio.get_running_loop().call_later(URGENT_REPEAT_S, self._repeat_urgent)
 
-    def _ping(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._ping_number = (self._ping_number + 1) & 0xFFFF
-        self._pings = {n: s for n, s in self._pings.items() if loop.time() - s < REQUEST_S}
-        self._pings[self._ping_number] = loop.time()
-        self.send(messages.Ping(number=self._ping_number))
-        is_new = self._ping_number < PING_FAST_COUNT
-        self._ping_timer = loop.call_later(PING_FAST_S if is_new else PING_S, self._ping)
+    def _keep_time(self) -> None:
+        is_new = self.ping() < PING_FAST_COUNT
+        wait_s = PING_FAST_S if is_new else PING_S
+        self._ping_timer = asyncio.get_running_loop().call_later(wait_s, self._keep_time)
