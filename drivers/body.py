@@ -220,9 +220,15 @@ def read(path: Path) -> Body:
 
 def _read(path: Path) -> tuple[Body, Source]:
     try:
-        source = Source(str(path), path.read_bytes())
+        data = path.read_bytes()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give another with --body FILE") from exc
+    return read(str(path), data)
+
+
+def read(name: str, data: bytes) -> Body:
+    """A body file's content; `name` is what a complaint calls it. Raises ConfigError as `load` does."""
+    source = Source(name, data)
     body = source.decode(Body)
     _check_joints(body, source)
     _check_base(body, source)

@@ -100,11 +100,17 @@ def lines_of(text: str) -> dict[KeyPath, int]:
     return _Walk(text).lines
 
 
+def spans_of(text: str) -> dict[KeyPath, tuple[int, int]]:
+    """Where each value of a valid TOML text begins and ends."""
+    return _Walk(text).spans
+
+
 class _Walk:
     """One pass over a text that tomllib accepts; that it is valid is relied on throughout."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}
+        self.spans: dict[KeyPath, tuple[int, int]] = {}  # where each value begins and ends
         self._text = text
         self._at = 0
         self._line = 1
@@ -148,7 +154,7 @@ class _Walk:
         self._value(path)
 
     def _value(self, path: KeyPath) -> None:
-        opening = self._text[self._at]
+        opening, start = self._text[self._at], self._at
         if opening == "[":
             self._sequence("]", lambda index: self._element((*path, index)))
         elif opening == "{":
@@ -157,6 +163,8 @@ class _Walk:
             self._at = quoted.end()
         else:
             self._at = _end(_VALUE, self._text, self._at)
+            self._at = start + len(self._text[start : self._at].rstrip())
+        self.spans[path] = (start, self._at)
 
     def _element(self, path: KeyPath) -> None:
         self.lines[path] = self._line_here()
