@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent import builder_words, keys, local
 from agent import config as configs
-from agent import keys, local
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError, expected
 
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("--name", default="nod", help="which robot, if several run")
 
     for name, text in (("stop", "emergency stop"), ("release", "let go of the emergency stop")):
-        word = _word(words, name, _stop_or_release, f"{text} of the running robot", f"nod {name}")
-        word.add_argument("--name", default="nod", help="which robot, if several run")
-        word.set_defaults(path=name)
+        order = _word(words, name, _stop_or_release, f"{text} of the running robot", f"nod {name}")
+        order.add_argument("--name", default="nod", help="which robot, if several run")
+        order.set_defaults(path=name)
 
     sim = _word(words, "sim", _sim, "play a scenario in virtual time", "nod sim living-room --seed 7")
     sim.add_argument("scenario", nargs="?", help="its name, or a TOML file")
@@ -79,13 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="within a minute")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
-    check = _word(words, "doctor", _doctor, "what works, and what to do about what doesn't", "nod doctor")
-    check.add_argument("--config", type=Path, metavar="FILE")
-    check.add_argument("--json", action="store_true")
-
-    body = _word(words, "body", _body, "check a body file", "nod body --urdf >nod.urdf")
-    body.add_argument("file", nargs="?", type=Path, help="else the tabletop display")
-    body.add_argument("--urdf", action="store_true", help="print it for viewers and simulators")
+    for word in builder_words.WORDS:
+        word.add_options(_word(words, word.name, word.command, word.text, word.example))
     return parser
 
 
@@ -276,28 +271,6 @@ def _bench(options: argparse.Namespace) -> int:
         return 0
     report = bench.run(options.name, quick=options.quick)
     print(msgspec.json.encode(report).decode() if options.json else bench.table(report))
-    return 0
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from agent import doctor
-
-    findings = doctor.examine(configs.load(options.config))
-    if options.json:
-        print(msgspec.json.encode(findings).decode())
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.is_well else 'BAD '} {finding.what}: {finding.says}")
-    return 0 if all(finding.is_well for finding in findings) else 1
-
-
-def _body(options: argparse.Namespace) -> int:
-    from agent.body_sheet import sheet  # not at the top: `nod stop` must not wait for it
-    from drivers import body as bodies
-    from drivers.urdf import urdf
-
-    file = options.file or bodies.DEFAULT_BODY
-    print(urdf(bodies.load(file)) if options.urdf else sheet(file))
     return 0
 
 

@@ -198,9 +198,14 @@ def load(path: Path = DEFAULT_BODY) -> Body:
 
     Raises ConfigError naming the file, the line and the key that is wrong, and when nothing keeps it upright.
     """
+    return decode(str(path), _content(path))
+
+
+def decode(name: str, data: bytes) -> Body:
+    """What `load` makes of a file's content; `name` is what a complaint calls it."""
     from drivers import balance  # not at the top: balance is about bodies
 
-    body, source = _read(path)
+    body, source = _decode(name, data)
     limits = balance.acceleration_limits(body)
     if not all(limits):
         raise source.error(
@@ -213,21 +218,19 @@ def load(path: Path = DEFAULT_BODY) -> Body:
     return msgspec.structs.replace(body, joint=tuple(joints))
 
 
-def read(path: Path) -> Body:
+def read(path: Path = DEFAULT_BODY) -> Body:
     """Read a body as its file has it: the accelerations are what its servos can do. Raises ConfigError."""
-    return _read(path)[0]
+    return _decode(str(path), _content(path))[0]
 
 
-def _read(path: Path) -> tuple[Body, Source]:
+def _content(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror}); give another with --body FILE") from exc
-    return read(str(path), data)
 
 
-def read(name: str, data: bytes) -> Body:
-    """A body file's content; `name` is what a complaint calls it. Raises ConfigError as `load` does."""
+def _decode(name: str, data: bytes) -> tuple[Body, Source]:
     source = Source(name, data)
     body = source.decode(Body)
     _check_joints(body, source)

@@ -231,7 +231,7 @@ class Head:
         notice. Its pose would then stay the same number of radians and so become another pulse: limits that
         leave out the old pose and rest at the new one make it the new one, then come the true ones.
         """
-        bounds = _limits_of(place, joint)
+        bounds = limits_of(place, joint)
         pose_urad = round(limit(position_rad, joint.min_rad, joint.max_rad, f"{joint.name} in rad") * 1e6)
         pose_urad = min(max(pose_urad, bounds.min_urad), bounds.max_urad)
         self._previous = None

@@ -303,7 +303,7 @@ class Link:
         if theirs != messages.TABLE_HASH:
             raise ProtocolError(
                 f"{self.name}: the board's firmware has message table {theirs:08x}, this program "
-                f"{messages.TABLE_HASH:08x}; flash the firmware of this release"
+                f"{messages.TABLE_HASH:08x}; flash this release's with `nod flash`, or run the release it came with"
             )
 
     async def request(self, message: messages.Message) -> messages.Reason:

@@ -63,8 +63,9 @@ def _with_value(text: str, path: KeyPath, value: str) -> str | None:
     if parent in spans and text[spans[parent][0]] == "{":
         end = spans[parent][1] - 1
         before = text[:end].rstrip()
-        comma = " " if before.endswith("{") else ", "
-        return f"{before}{comma}{key} = {value}{text[len(before) : end] or ' '}{text[end:]}"
+        if before.endswith("{"):
+            return f"{before} {key} = {value} {text[end:]}"
+        return f"{before}, {key} = {value}{text[len(before) :]}"
     siblings = [span for other, span in spans.items() if other[:-1] == parent]
     if not siblings:
         return None

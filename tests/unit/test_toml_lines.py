@@ -106,9 +106,10 @@ def written(value: Any) -> str:
 @given(TREES)
 def test_every_key_of_any_tree_has_the_line_it_was_written_on(tree: dict[str, Any]) -> None:
     text = "".join(f"{written(key)} = {written(value)}\n" for key, value in tree.items())
-    assert paths_of(tomllib.loads(text)) - {()} == set(lines_of(text))
+    lines = lines_of(text)
+    assert paths_of(tomllib.loads(text)) - {()} == set(lines)
     for line, key in enumerate(tree, start=1):
-        assert all(lines_of(text)[path] == line for path in paths_of(tree[key], (key,)))
+        assert all(lines[path] == line for path in paths_of(tree[key], (key,)))
 
 
 @settings(deadline=None)
