@@ -369,8 +369,10 @@ def test_silence_slows_the_arm_down_after_200_ms(play: Play) -> None:
         assert (telemetry.state, telemetry.refused) == (State.HOLDING, 0)
         places = rig.places()
         moved_s = [b.time_s for a, b in zip(places, places[1:], strict=False) if not a.is_near(b, rig.jitter)]
-        # 0.2 rad/s are gone within 30 ms, and a servo frame lasts 20.
-        assert silent_s + 0.15 <= max(moved_s) <= silent_s + 0.25
+        # In virtual time to the frame: 0.2 rad/s are gone within 30 ms. In real time the machine may be late, but
+        # the knot alone would have gone on for 0.8 s.
+        latest_s = 0.25 if isinstance(loop, clock.VirtualLoop) else 0.5
+        assert silent_s + 0.15 <= max(moved_s) <= silent_s + latest_s
 
     play(scenario)
 

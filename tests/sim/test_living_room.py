@@ -25,27 +25,20 @@ spots_m = [[1.5, 0.2]]
 WITHOUT_MODEL = Config(model=ModelConfig(enabled=False))
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, float, float]:
-    """Five seconds of the same seed, twice, with the seconds it took."""
-    folder = tmp_path_factory.mktemp("recordings")
-    first, second = folder / "first.mcap", folder / "second.mcap"
-    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, first)
-    app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, second)
-    return first, second, verdict.simulated_s, verdict.wall_s
-
-
-def test_the_same_seed_gives_the_same_recording(recordings: tuple[Path, Path, float, float]) -> None:
-    first, second, *_ = recordings
+def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.mcap", tmp_path / "second.mcap"
+    for recording in (first, second):
+        app.simulate(WITHOUT_MODEL, app.Options(seed=7), 3.0, recording)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)}
-    assert first.stat().st_size > 100_000
+    assert first.stat().st_size > 50_000
     assert len(digests) == 1
 
 
-def test_it_runs_faster_than_real_time(recordings: tuple[Path, Path, float, float]) -> None:
-    *_, simulated_s, wall_s = recordings
-    print(f"living-room: {simulated_s / wall_s:.2f} × real time")
-    assert simulated_s > wall_s
+@pytest.mark.e2e  # alone on the machine: it takes both cores
+def test_it_runs_faster_than_real_time() -> None:
+    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, None)
+    print(f"living-room: {verdict.simulated_s / verdict.wall_s:.2f} × real time")
+    assert verdict.simulated_s > verdict.wall_s
 
 
 def test_it_holds_on_to_one_person() -> None:

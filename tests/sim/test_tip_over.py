@@ -357,7 +357,7 @@ def judge(name: str, motions: int, bold_motions: int, stop_count: int) -> None:
 
 @BOTH
 def test_with_the_cap_nothing_lifts_and_without_it_something_does(name: str) -> None:
-    judge(name, motions=50, bold_motions=100, stop_count=10)
+    judge(name, motions=20, bold_motions=60, stop_count=4)
 
 
 @pytest.mark.e2e
