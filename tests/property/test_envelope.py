@@ -144,7 +144,7 @@ def test_no_sequence_of_commands_leaves_the_envelope(name: str) -> None:
     body = load(FOLDER / f"{name}.toml")
     most_accepted, least_margin_m = 0, np.inf
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(COMMANDS)
     def play(commands: list[Any]) -> None:
         nonlocal most_accepted, least_margin_m
