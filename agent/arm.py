@@ -21,7 +21,7 @@ from agent.motion import PERIOD_S, Act, Intent, Trajectory
 from drivers.body import Body
 from drivers.errors import DeviceError, LinkError, Refused, RobotError, heed_cancellation
 from drivers.head import HeadDevice, Knot
-from drivers.messages import State
+from drivers.messages import ResetCause, State
 
 LEAD_S = 0.05  # a set-point is sent this long before it is due: the link and three late ticks fit in
 MARGIN_S = 0.005  # a knot due sooner could arrive too late
@@ -138,6 +138,8 @@ class Arm:
         head = await plug_in()
         try:
             telemetry = await head.connect()
+            if telemetry.reset_cause is ResetCause.WATCHDOG:
+                log.warning("the board's firmware had hung, and its watchdog reset it; please report that")
             self.pose_history.clear()
             self.pose_history.put(telemetry.time_s, telemetry.position_rad)
             if self.stopped_by is not None:

@@ -8,7 +8,6 @@ import asyncio
 import errno
 import os
 import termios
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ import msgspec
 import serial
 
 from drivers import messages, wire
+from drivers.board_clock import BoardClock
 from drivers.errors import DeviceError, LinkLost, LinkTimeout, ProtocolError
 
 BAUD = 500_000
@@ -161,62 +161,6 @@ def why_not_open(path: str, exc: Exception) -> str:
     return f"{path}: cannot be opened as a serial port ({exc}); `nod doctor` lists the ports"
 
 
-class Clock:
-    """The board's microseconds against the loop's seconds: a line through the round trips that were short."""
-
-    KEPT = 64
-    # Samples are weighed against a belief that both clocks run alike: half a percent is what a cheap resonator is
-    # off, .2 ms what a round trip is; the square of their ratio is how much the belief weighs.
-    STIFFNESS_S2 = (0.2e-3 / 5e-3) ** 2
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, float, float]] = deque(maxlen=self.KEPT)  # round trip, host, board
-        self._last_us = 0
-        self._wraps_us = 0
-        self._host_s = 0.0
-        self._board_s = 0.0
-        self._rate = 1.0
-
-    @property
-    def samples(self) -> int:
-        """How many round trips it rests on."""
-        return len(self._samples)
-
-    @property
-    def rate(self) -> float:
-        """Board seconds in one loop second."""
-        return self._rate
-
-    def add(self, sent_s: float, received_s: float, board_us: int) -> None:
-        """One round trip: loop times of ping and pong, and the board's clock (32 bits) in between."""
-        if board_us < self._last_us - (1 << 31):
-            self._wraps_us += 1 << 32
-        self._last_us = board_us
-        board_s = (board_us + self._wraps_us) * 1e-6
-        self._samples.append((received_s - sent_s, (sent_s + received_s) / 2, board_s))
-        # Half of the samples met a queue on their way; the shorter half tells the time better.
-        trips = sorted(sample[0] for sample in self._samples)
-        longest = trips[len(trips) // 2]
-        good = [(host, board) for trip, host, board in self._samples if trip <= longest]
-        self._host_s = sum(host for host, _ in good) / len(good)
-        self._board_s = sum(board for _, board in good) / len(good)
-        spread = sum((host - self._host_s) ** 2 for host, _ in good) + self.STIFFNESS_S2
-        drift = sum(
-            (host - self._host_s) * ((board - self._board_s) - (host - self._host_s)) for host, board in good
-        )
-        self._rate = 1.0 + drift / spread
-
-    def board_us(self, time_s: float) -> int:
-        """Loop time as the board's 32-bit clock."""
-        return round((self._board_s + (time_s - self._host_s) * self._rate) * 1e6) & 0xFFFFFFFF
-
-    def loop_s(self, board_us: int) -> float:
-        """The board's 32-bit clock as loop time: of all its turns, the one nearest to the last sample."""
-        last_us = self._last_us + self._wraps_us
-        near_us = last_us + ((board_us - self._last_us + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
-        return self._host_s + (near_us * 1e-6 - self._board_s) / self._rate
-
-
 class _Request(msgspec.Struct):
     """A reliable message that waits for its answer."""
 
@@ -230,7 +174,7 @@ class Link:
     """Three kinds of delivery over a stream. `serve` must run for anything to come back."""
 
     def __init__(self, stream: ByteStream, on_message: Callable[[messages.Message], None]) -> None:
-        self.clock = Clock()
+        self.clock = BoardClock()
         self._stream = stream
         self._on_message = on_message
         self._decoder = wire.Decoder()
