@@ -22,7 +22,7 @@ def figures(trials: list[Trial]) -> dict[str, float]:
 @pytest.mark.parametrize(("bit_error_rate", "least_hz"), [(0.0, 1500), (1e-4, 1200), (1e-3, 500)])
 def test_noise_loses_doubles_and_changes_nothing(bit_error_rate: float, least_hz: float) -> None:
     """A quick look; `nod bench link` counts to a million."""
-    found = figures(link_trials.noise("noise", bit_error_rate, 4000))
+    found = figures(link_trials.noise("noise", bit_error_rate, 2500))
     assert found["noise_bad"] == 0
     assert found["noise_goodput_hz"] >= least_hz
 
@@ -37,7 +37,7 @@ def test_where_nothing_gets_through_it_says_so() -> None:
 
 @pytest.mark.parametrize("drift_ppm", [-5000, -50, 0, 50, 5000])
 def test_the_boards_clock_is_known(drift_ppm: int) -> None:
-    found = figures(clock.run(link_trials.drifting_clock(30.0, drift_ppm)))
+    found = figures(clock.run(link_trials.drifting_clock(15.0, drift_ppm)))
     assert found[f"clock_error_{drift_ppm}ppm_p99_ms"] <= 0.5
 
 

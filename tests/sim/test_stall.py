@@ -43,7 +43,7 @@ async def _turn_away(scenario: Path, stall_s: float) -> tuple[list[float], list[
     return times, yaws
 
 
-@pytest.mark.parametrize("stall_s", [0.0, 0.03, 0.08, 0.3, 1.0, 6.0])  # after five seconds the board parks
+@pytest.mark.parametrize("stall_s", [0.0, 0.03, 0.3, 6.0])  # after five seconds the board parks
 def test_the_arm_arrives_and_never_jerks(empty_room: Path, stall_s: float) -> None:
     times, yaws = clock.run(_turn_away(empty_room, stall_s))
     speeds = np.diff(yaws) / np.maximum(np.diff(times), 1e-6)
