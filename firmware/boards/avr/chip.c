@@ -34,6 +34,7 @@ static elf_firmware_t firmware;
 static void (*reset_inner)(avr_t *);
 static chip_figures_t figures;
 static bool is_measuring;
+static bool is_begun_anew;
 static uint16_t painted_from;
 static stopwatch_t watches[2] = { { .symbol = "core_tick" }, { .symbol = "core_receive" } };
 
@@ -212,7 +213,7 @@ static void on_reset(avr_t *chip)
     }
     buffered = 0;
     byte_ends = 0;
-    figures.resets += avr_regbit_get(chip, chip->reset_flags.wdrf) ? 1u : 0u;
+    is_begun_anew = true;
     for (size_t i = 0; i < 2; i++) {
         watches[i].back = 0;
     }
@@ -274,6 +275,10 @@ void chip_run(uint64_t until_us)
         }
         start_line();
         avr_run(avr);
+        if (is_begun_anew) { /* its cause is known only now */
+            is_begun_anew = false;
+            figures.resets += avr_regbit_get(avr, avr->reset_flags.wdrf) ? 1u : 0u;
+        }
         if (is_measuring) {
             look_at_watches();
         }
