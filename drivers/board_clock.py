@@ -7,9 +7,10 @@ class BoardClock:
     """The board's microseconds against the loop's seconds: a line through the round trips that were short."""
 
     KEPT = 64
-    # Samples are weighed against a belief that both clocks run alike: half a percent is what a cheap resonator is
-    # off, .2 ms what a round trip is; the square of their ratio is how much the belief weighs.
-    STIFFNESS_S2 = (0.2e-3 / 5e-3) ** 2
+    # Samples are weighed against a belief that both clocks run alike. The square of a ratio is how much the belief
+    # weighs: of what a sample may be wrong by, a round trip, to what a cheap resonator is off, half a percent.
+    TRIP_MIN_S = 0.2e-3
+    RATE_ERROR = 5e-3
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, float, float]] = deque(maxlen=self.KEPT)  # round trip, host, board
@@ -42,7 +43,8 @@ class BoardClock:
         good = [(host, board) for trip, host, board in self._samples if trip <= longest]
         self._host_s = sum(host for host, _ in good) / len(good)
         self._board_s = sum(board for _, board in good) / len(good)
-        spread = sum((host - self._host_s) ** 2 for host, _ in good) + self.STIFFNESS_S2
+        stiffness_s2 = (max(longest, self.TRIP_MIN_S) / self.RATE_ERROR) ** 2
+        spread = sum((host - self._host_s) ** 2 for host, _ in good) + stiffness_s2
         drift = sum(
             (host - self._host_s) * ((board - self._board_s) - (host - self._host_s)) for host, board in good
         )
