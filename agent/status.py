@@ -11,6 +11,13 @@ PERIOD_S = 0.25  # what a person reads needs no more
 RATE_WINDOW_S = 2.0
 FRESH_S = 0.5  # an older lock says nothing about now
 TICKS = 100  # the worst of the last second
+WHO = {  # pressed stop
+    "page": "somebody on the page",
+    "cli": "somebody in a terminal",
+    "keyboard": "somebody at its keyboard",
+    "mqtt": "somebody over MQTT",
+    "button": "somebody at the robot",
+}
 
 
 class Status:
@@ -52,7 +59,10 @@ class Status:
         """One line for a person: what, and why."""
         arm = self._arm
         if arm.stopped_by is not None:
-            return Doing(what="Stopped.", why=f"{arm.stopped_by} pressed stop; release it to go on")
+            return Doing(
+                what="Stopped.",
+                why=f"{WHO.get(arm.stopped_by, arm.stopped_by)} pressed stop; release it to go on",
+            )
         if not arm.is_connected:
             return Doing(what="Not moving.", why=arm.line)
         if arm.is_held:
