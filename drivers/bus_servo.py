@@ -241,8 +241,11 @@ class BusHead:
             try:
                 self._follow(bus)
             except DeviceError:
-                with suppress(DeviceError):
-                    bus.send_goals(self._measured_rad)  # those that still listen hold where they are
+                if (
+                    self._follower.state is not State.DETACHED
+                ):  # a goal would switch an STS3215's torque on again
+                    with suppress(DeviceError):
+                        bus.send_goals(self._measured_rad)  # those that still listen hold where they are
                 raise
         finally:
             bus.close()

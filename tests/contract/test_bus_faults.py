@@ -19,8 +19,10 @@ from drivers.servo_bus import WATCHDOG_FIRED
 from drivers.servo_registers import STEP_RAD, Register, fitting_of
 from sim.bus_servo import Fault, ServoBus
 
+pytestmark = pytest.mark.e2e  # in real time, and so alone on the machine
+
 BODY = load(FOLDER / "tabletop_bus.toml")
-PERIOD_S, LEAD_S = 0.01, 0.04
+PERIOD_S, LEAD_S = 0.01, 0.1
 LIFT = BODY.index("lift")
 Kind = type[Sts3215Servo] | type[Xl330Servo]
 
@@ -268,7 +270,6 @@ asyncio.run(main(sys.argv[1], msgspec.json.decode(sys.argv[2], type=tuple[Joint,
 """
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_host_killed_or_frozen_in_motion_leaves_no_joint_moving(
     joints: tuple[Joint, ...], blow: signal.Signals
@@ -319,7 +320,6 @@ def last_move(bus: ServoBus, since_s: float) -> float:
     return max(moved, default=0.0)
 
 
-@pytest.mark.e2e
 async def test_thirty_seconds_of_silence_park_it_and_let_it_go() -> None:
     async def scene(kind: Kind) -> None:
         joints = tuple(

@@ -111,6 +111,7 @@ def test_robotis_has_the_same_registers_and_velocity() -> None:
     assert unit == pytest.approx(XL330.velocity_rad_s, rel=1e-3)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("kind", "theirs", "model"),
     [(Sts3215Servo, rustypot.Sts3215PyController, 777), (Xl330Servo, rustypot.Xl330PyController, 1200)],
@@ -139,6 +140,7 @@ def test_rustypot_finds_reads_and_moves_them(
     judge(kind, client)
 
 
+@pytest.mark.e2e
 def test_robotis_own_library_finds_reads_and_moves_them() -> None:
     def client(bus: ServoBus) -> None:
         port, packets = patiently(dynamixel_sdk.PortHandler(bus.port)), dynamixel_sdk.PacketHandler(2.0)
@@ -166,6 +168,7 @@ def test_robotis_own_library_finds_reads_and_moves_them() -> None:
     judge(Xl330Servo, client)
 
 
+@pytest.mark.e2e
 def test_feetechs_own_library_finds_reads_and_moves_them() -> None:
     def client(bus: ServoBus) -> None:
         port, packets = patiently(scservo_sdk.PortHandler(bus.port)), scservo_sdk.PacketHandler(0)
