@@ -22,6 +22,7 @@ from sim import clock
 from sim.avr_board import AvrChip, avr_command
 from sim.board import LockstepBoard, ProcessBoard
 from sim.bus_servo import ServoBus
+from sim.mps2_board import mps2_command
 
 BODY = bodies.load()
 JOINTS = BODY.joint
@@ -53,6 +54,7 @@ class Rig(msgspec.Struct, kw_only=True):
     frame_s: float | None  # exactly between places; none: they were looked at when a thread came round
     frame_error_s: float = 1e-6  # of that
     jitter: int = 0  # in the servo's whole numbers, between two looks at one place
+    most_refused: int = 0  # knots, for times that are told late
     lag_s: float  # from a stop to its effect
 
     async def move(self, seconds: float, radians_per_second: float = 0.2) -> None:
@@ -91,6 +93,7 @@ def board_rig(
     plug: Callable[[], ByteStream],
     error: int = 0,
     frame_error_s: float = 1e-6,
+    most_refused: int = 0,
 ) -> Rig:
     return Rig(
         group=group,
@@ -103,6 +106,7 @@ def board_rig(
         jitter=error,
         frame_s=0.02,
         frame_error_s=frame_error_s,
+        most_refused=most_refused,
         lag_s=0.021,  # one servo frame
     )
 
@@ -153,6 +157,25 @@ async def avr_process_rig() -> AsyncIterator[Rig]:
         yield board_rig(group, board, lambda: SerialStream(board.port), AVR_ERROR_US, AVR_FRAME_ERROR_S)
 
 
+# Told over a line of its own; how QEMU's time compares with the machine's is known from what came fastest so far.
+MPS2_FRAME_ERROR_S = 5e-3
+# QEMU takes byte by byte when it comes round: the clock is known to some ms at first, and knots seem steeper.
+MPS2_MOST_REFUSED = 5
+
+
+@asynccontextmanager
+async def mps2_rig() -> AsyncIterator[Rig]:
+    command = mps2_command((1 << 32) - 1_500_000)
+    async with ProcessBoard(len(JOINTS), command=command) as board, asyncio.TaskGroup() as group:
+        yield board_rig(
+            group,
+            board,
+            lambda: SerialStream(board.port),
+            frame_error_s=MPS2_FRAME_ERROR_S,
+            most_refused=MPS2_MOST_REFUSED,
+        )
+
+
 @asynccontextmanager
 async def bus_rig(kind: type[Sts3215Servo] | type[Xl330Servo]) -> AsyncIterator[Rig]:
     joints = tuple(
@@ -189,6 +212,7 @@ RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
     "process": process_rig,
     "avr": avr_rig,
     "avr-process": avr_process_rig,
+    "mps2": mps2_rig,
     "sts3215": lambda: bus_rig(Sts3215Servo),
     "xl330": lambda: bus_rig(Xl330Servo),
 }
@@ -227,8 +251,8 @@ def test_it_follows_knots_and_the_servos_follow(play: Play) -> None:
         await rig.move(0.5)
         await asyncio.sleep(0.3)
         telemetry = await rig.head.next_telemetry()
-        assert telemetry.refused == 0
-        assert telemetry.accepted == 50
+        assert telemetry.refused <= rig.most_refused
+        assert telemetry.accepted + telemetry.refused == 50
         assert telemetry.rx_errors == 0
         # The last knot lies at 0.02 + 0.29 × 0.2 rad; then it runs out and slows down.
         assert 0.077 <= telemetry.position_rad[0] <= 0.085
@@ -288,7 +312,7 @@ def test_the_board_refuses_a_jump_and_says_so_once(play: Play) -> None:
         with pytest.raises(Refused, match="velocity"):
             rig.head.command(knot())
         await rig.move(0.2)
-        assert (await rig.head.next_telemetry()).refused == 1
+        assert 1 <= (await rig.head.next_telemetry()).refused <= 1 + rig.most_refused
 
     play(scenario)
 
@@ -367,7 +391,8 @@ def test_silence_slows_the_arm_down_after_200_ms(play: Play) -> None:
         silent_s = loop.time()
         await asyncio.sleep(0.6)
         telemetry = await rig.head.next_telemetry()
-        assert (telemetry.state, telemetry.refused) == (State.HOLDING, 0)
+        assert telemetry.state is State.HOLDING
+        assert telemetry.refused <= rig.most_refused
         places = rig.places()
         moved_s = [b.time_s for a, b in zip(places, places[1:], strict=False) if not a.is_near(b, rig.jitter)]
         # In virtual time to the frame: 0.2 rad/s are gone within 30 ms. In real time the machine may be late, but

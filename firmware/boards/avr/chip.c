@@ -91,7 +91,7 @@ static void fall(uint8_t pin)
         frame.pulse_us[channel_of[pin]] = (uint16_t)((width_ns + 500u) / 1000u);
     }
     for (uint8_t other = 0; other < CHIP_PINS; other++) {
-        if (is_high[other]) {
+        if (is_high[other] && channel_of[other] < CORE_CHANNELS) { /* the light is no servo */
             return;
         }
     }
