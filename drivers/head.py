@@ -114,6 +114,7 @@ class Head:
         self._stop_token = 0  # of the stop in force, as far as this side knows
         self._last_token = 0
         self._telemetry: Telemetry | None = None
+        self._reported_s = 0.0
         self._news = asyncio.Event()
         self._previous: messages.SetPoint | None = None
         self._is_refusing = False  # since the last report, knots were refused and none was taken
@@ -353,8 +354,13 @@ class Head:
         raise Refused(f"{self._link.name}: the board refuses {what!r}: {reason.name.lower()}")
 
     def _take(self, message: messages.Message) -> None:
+        now_s = asyncio.get_running_loop().time()
         if not isinstance(message, messages.Status):
+            if self._is_ready and now_s - self._reported_s > STATUS_S:
+                # It answers pings and reports nothing: it has begun anew, and knows no session.
+                raise LinkLost(f"{self._link.name}: the board has restarted; connect again")
             return
+        self._reported_s = now_s
         if message.session != self._session:
             if self._is_ready:
                 raise LinkLost(f"{self._link.name}: the board has restarted; connect again")

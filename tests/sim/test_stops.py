@@ -54,7 +54,7 @@ class Scene:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             self.group = group
-            ticking = group.create_task(self._tick())
+            ticking = group.create_task(self.tick())
             await self.head.connect()
             serving = group.create_task(_until_lost(self.head.serve()))
             self.swinging = group.create_task(_until_lost(swing(self.head, len(BODY.joint))))
@@ -71,7 +71,8 @@ class Scene:
         changes = [b.time_s for a, b in pairs if a.pulse_us != b.pulse_us]
         return (changes[-1] - cause_s if changes else 0.0), _yaw_rad(frames[-1]), frames[1:]
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Let the board run along."""
         while True:
             self.board.advance(asyncio.get_running_loop().time())
             await asyncio.sleep(0.001)
@@ -166,3 +167,28 @@ def test_the_swing_would_have_gone_on() -> None:
 def test_a_reset_in_motion_lets_go() -> None:
     *_, frames = clock.run(Scene().play(lambda scene: scene.board.reset()))
     assert {pulse for frame in frames for pulse in frame.pulse_us} == {0}
+
+
+def test_a_board_that_began_anew_is_a_lost_link() -> None:
+    """It answers pings as if nothing had happened, but knows no session."""
+
+    async def play() -> float:
+        scene = Scene()
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(scene.tick())
+            await scene.head.connect()
+            serving = group.create_task(_until_lost(scene.head.serve()))
+            await asyncio.sleep(1.0)
+            scene.board.reset()
+            reset_s = loop.time()
+            await asyncio.wait((serving,), timeout=5.0)
+            assert serving.done()
+            again = Head(scene.board, BODY.joint)
+            assert (await again.connect()).reset_cause is messages.ResetCause.OTHER
+            ticking.cancel()
+        return loop.time() - reset_s
+
+    took_s = clock.run(play())
+    print(f"reset: told, and connected anew, {took_s:.2f} s later")
+    assert took_s < 1.5
