@@ -4,7 +4,7 @@
 //
 // Asked: {until_us, receive?, is_stop_line_open?, event?}: bytes for the line in hex, what the stop line does from
 // now on, "hang" (the processor runs in a circle with interrupts off), "reset" (the reset pin) or "power" (off and
-// on). Answered: {transmit, pulses: [[pin, start_us, width_us]], led: [[time_us, is_on]], busy_share, clock_hz,
+// on). Answered: {transmit, sent_us, pulses: [[pin, start_us, width_us]], led: [[time_us, is_on]], busy_share, clock_hz,
 // boots, complaints}. Time counts from the first boot.
 //
 // rp2040js has processor, pins, PWM, timers, clocks and watchdog; what it leaves out and this firmware depends on
@@ -31,6 +31,7 @@ class Bench {
     this.pulses = [];
     this.led = [];
     this.transmitted = [];
+    this.sentUs = []; // when each of these bytes was through
     this.complaints = new Set();
     this.busyNs = 0;
     this.boot({ hadPower: true, reason: 0, scratch: new Uint32Array(8) });
@@ -52,7 +53,10 @@ class Bench {
     const complain = (part, message) => this.complaints.add(`${part}: ${message}`);
     const chip = (this.chip = new RP2040());
     chip.logger = { debug() {}, info() {}, warn: complain, error: complain };
-    this.uart = new Pl011(chip, 'UART0', (byte) => this.transmitted.push(byte));
+    this.uart = new Pl011(chip, 'UART0', (byte) => {
+      this.transmitted.push(byte);
+      this.sentUs.push(this.nowNs / 1000);
+    });
     chip.peripherals[0x40034] = this.uart;
     chip.peripherals[0x40064] = new ChipReset(chip, 'CHIP_RESET', hadPower);
     chip.peripherals[0x4000c] = new Resets(chip, 'RESETS');
@@ -139,6 +143,7 @@ class Bench {
     this.run(request.until_us * 1000);
     const answer = {
       transmit: Buffer.from(this.transmitted).toString('hex'),
+      sent_us: this.sentUs,
       pulses: this.pulses,
       led: this.led,
       busy_share: this.busyNs / Math.max(this.nowNs - fromNs, 1),
@@ -147,6 +152,7 @@ class Bench {
       complaints: [...this.complaints],
     };
     this.transmitted = [];
+    this.sentUs = [];
     this.pulses = [];
     this.led = [];
     return answer;
