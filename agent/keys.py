@@ -15,6 +15,8 @@ BACKGROUND_S = 1.0  # while another program has the terminal, how long until it 
 
 def has_terminal() -> bool:
     """Whether a person can press keys here: a terminal, and this program is in front of it."""
+    if sys.stdin is None:  # started with its input closed
+        return False
     try:
         return os.isatty(sys.stdin.fileno()) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):  # closed, or no controlling terminal
