@@ -74,21 +74,27 @@ async def _head_on_a_pty(rate_hz: float) -> AsyncIterator[tuple[Head, ProcessBoa
         await head.aclose()
 
 
-async def _round_trips(count: int) -> list[Trial]:
-    """A reliable command → its answer."""
-    loop = asyncio.get_running_loop()
-    values = []
+@contextlib.asynccontextmanager
+async def _link_on_a_pty() -> AsyncIterator[Link]:
     async with ProcessBoard(1) as board, asyncio.TaskGroup() as group:
         link = Link(SerialStream(board.port), lambda _: None)
         serving = group.create_task(link.serve(), name="link")
         await link.hello(1)
+        yield link
+        serving.cancel()
+        await link.aclose()
+
+
+async def _round_trips(count: int) -> list[Trial]:
+    """A reliable command → its answer."""
+    loop = asyncio.get_running_loop()
+    values = []
+    async with _link_on_a_pty() as link:
         for number in range(count):
             began_s = loop.time()
             await link.request(numbered(number))
             values.append(loop.time() - began_s)
             await asyncio.sleep(0.002)
-        serving.cancel()
-        await link.aclose()
     return [_share("roundtrip_p50_ms", values, 50), _share("roundtrip_p99_ms", values, 99)]
 
 
@@ -194,17 +200,12 @@ async def _clock_on_a_pty(seconds: float) -> list[Trial]:
     """The host's idea of the board's clock against the truth: on this machine both read the same one."""
     loop = asyncio.get_running_loop()
     values = []
-    async with ProcessBoard(1) as board, asyncio.TaskGroup() as group:
-        link = Link(SerialStream(board.port), lambda _: None)
-        serving = group.create_task(link.serve(), name="link")
-        await link.hello(1)
+    async with _link_on_a_pty() as link:
         await asyncio.sleep(1.0)
         for _ in range(round(seconds / 0.01)):
             await asyncio.sleep(0.01)
             now_s = loop.time()
             values.append(abs(_apart_us(link.clock.board_us(now_s), round(now_s * 1e6))) * 1e-6)
-        serving.cancel()
-        await link.aclose()
     return [_share("clock_error_p99_ms", values, 99)]
 
 
