@@ -14,12 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent import builder_words, keys, local
+from agent import builder_words, keys, local, sim_words
 from agent import config as configs
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError, expected
-
-MAX_SIMULATED_S = 86400.0  # a day, as in a scenario
 
 END_S = 12.0  # compilers get ten to end in; everything else takes less than two
 
@@ -64,32 +62,15 @@ def _parser() -> argparse.ArgumentParser:
         order.add_argument("--name", default="nod", help="which robot, if several run")
         order.set_defaults(path=name)
 
-    sim = _word(words, "sim", _sim, "play a scenario in virtual time", "nod sim living-room --seed 7")
-    sim.add_argument("scenario", nargs="?", help="its name, or a TOML file")
-    sim.add_argument("--list", action="store_true", help="the scenarios that ship")
-    sim.add_argument("--seed", type=int, default=1)
-    sim.add_argument("--seconds", type=_seconds, help="end it earlier")
-    sim.add_argument("--record", type=Path, metavar="FILE", help="write every message to an MCAP file")
-    sim.add_argument("--no-model", action="store_true", help="without the language model")
-    sim.add_argument("--json", action="store_true", help="print the verdict as JSON")
-
     bench = _word(words, "bench", _bench, "measure", "nod bench gaze --json")
     bench.add_argument("name", nargs="?", help="which benchmark")
     bench.add_argument("--list", action="store_true", help="all benchmarks")
     bench.add_argument("--quick", action="store_true", help="within a minute")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
-    for word in builder_words.WORDS:
+    for word in (*sim_words.WORDS, *builder_words.WORDS):
         word.add_options(_word(words, word.name, word.command, word.text, word.example))
     return parser
-
-
-def _seconds(text: str) -> float:
-    """For argparse: a time that will pass, which `nan` and `inf` never do."""
-    seconds = float(text)
-    if not 0 < seconds <= MAX_SIMULATED_S:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_SIMULATED_S:g}")
-    return seconds
 
 
 def _word(
@@ -237,29 +218,6 @@ def _stop_or_release(options: argparse.Namespace) -> int:
     local.post(options.name, options.path)
     print("stopped; `nod release` lets go" if options.path == "stop" else "released")
     return 0
-
-
-def _sim(options: argparse.Namespace) -> int:
-    from agent import app
-
-    if options.list or options.scenario is None:
-        for name, about in app.scenarios():
-            print(f"{name:20} {about}")
-        return 0
-    config = Config(model=configs.ModelConfig(enabled=not options.no_model))
-    run_options = app.Options(scenario=options.scenario, seed=options.seed)
-    verdict = app.simulate(config, run_options, options.seconds, options.record)
-    if options.json:
-        print(msgspec.json.encode(verdict).decode())
-    else:
-        print(
-            f"{verdict.scenario}, seed {verdict.seed}: {verdict.simulated_s:g} s in {verdict.wall_s:.1f} s, "
-            f"{verdict.frames} frames, held on to {', '.join(verdict.locked_onto) or 'nobody'} "
-            f"in {verdict.lock_share:.0%} of them"
-        )
-        for failure in verdict.failures:
-            print(f"  failed: {failure}")
-    return 1 if verdict.failures else 0
 
 
 def _bench(options: argparse.Namespace) -> int:

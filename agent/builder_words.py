@@ -4,17 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-
-class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """One word of the command line."""
-
-    name: str
-    command: Callable[[argparse.Namespace], int]
-    text: str
-    example: str
-    add_options: Callable[[argparse.ArgumentParser], None]
+from agent.words import Word
 
 
 def _late(name: str) -> Callable[[argparse.Namespace], int]:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from agent.app import App, Options, devices, simulate
+from agent import rehearsal
+from agent.app import App, Options, devices
 from agent.config import Config, HeadConfig, ModelConfig, MqttConfig
 from drivers.body import FOLDER
 from drivers.errors import ConfigError
@@ -51,4 +52,4 @@ async def test_it_nods_stops_and_goes_on() -> None:
 
 def test_virtual_time_says_that_it_cannot() -> None:
     with pytest.raises(ConfigError, match="real time only.*--body"):
-        simulate(CONFIG, OPTIONS, 1.0, None)
+        rehearsal.simulate(CONFIG, OPTIONS, 1.0, None)

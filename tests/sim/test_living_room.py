@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import app
+from agent import app, rehearsal
 from agent.config import Config, ModelConfig
 from agent.events import Order
 from sim import clock
@@ -28,7 +28,7 @@ WITHOUT_MODEL = Config(model=ModelConfig(enabled=False))
 def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:
     first, second = tmp_path / "first.mcap", tmp_path / "second.mcap"
     for recording in (first, second):
-        app.simulate(WITHOUT_MODEL, app.Options(seed=7), 2.0, recording)
+        rehearsal.simulate(WITHOUT_MODEL, app.Options(seed=7), 2.0, recording)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)}
     assert first.stat().st_size > 40_000
     assert len(digests) == 1
@@ -36,13 +36,13 @@ def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:
 
 @pytest.mark.e2e  # alone on the machine: it takes both cores
 def test_it_keeps_up_with_real_time() -> None:
-    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, None)
+    verdict = rehearsal.simulate(WITHOUT_MODEL, app.Options(seed=7), 5.0, None)
     print(f"living-room: {verdict.simulated_s / verdict.wall_s:.2f} × real time")
     assert verdict.simulated_s > verdict.wall_s / 3  # what others do on the machine is not judged here
 
 
 def test_it_holds_on_to_one_person() -> None:
-    verdict = app.simulate(WITHOUT_MODEL, app.Options(seed=1), 5.0, None)
+    verdict = rehearsal.simulate(WITHOUT_MODEL, app.Options(seed=1), 5.0, None)
     assert verdict.lock_share > 0.7
     assert len(verdict.locked_onto) == 1
 
