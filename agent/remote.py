@@ -30,7 +30,6 @@ from agent.viewing import (
     Drawn,
     Heard,
     Hello,
-    Part,
     Pose,
     Release,
     Say,
@@ -48,7 +47,7 @@ from agent.viewing import (
 from drivers.camera import Frame
 from drivers.errors import ConfigError, DeviceError, Refused, RobotError
 
-__all__ = ["Block", "Part", "Remote", "Scene", "Sources", "Standing", "scene_of"]
+__all__ = ["Block", "Remote", "Scene", "Sources", "Standing", "scene_of"]
 
 WEB = Path(__file__).with_name("web")
 DEFAULT_PORT = 8321

@@ -35,19 +35,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     rgb: tuple[float, float, float] = (0.7, 0.7, 0.7)
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One joint as the 3-D view needs it."""
-
-    axis: Literal["x", "y", "z"]
-    offset_m: tuple[float, float, float]
-
-
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change while the robot runs: its body, where it stands, and a simulated room."""
+    """What does not change while the robot runs: where it stands, what its URDF leaves out, and a simulated room."""
 
     name: str
-    joints: tuple[Part, ...]
-    foot_radius_m: float
     screen_m: tuple[float, float]
     camera_offset_m: tuple[float, float, float]
     base_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -71,8 +62,6 @@ def scene_of(body: Body) -> Scene:
     """A body in a room that nobody described; `msgspec.structs.replace` adds what is known of it."""
     return Scene(
         name=body.name,
-        joints=tuple(Part(axis=joint.axis, offset_m=joint.offset_m) for joint in body.joint),
-        foot_radius_m=body.base.outline_radius_m,
         screen_m=body.screen_m,
         camera_offset_m=body.camera.offset_m,
     )

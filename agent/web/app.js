@@ -1,6 +1,7 @@
 // The page: one websocket in, a few messages out. Everything that a person or a model wrote is put in as text,
 // never as markup.
 
+import { parse } from "./urdf.js";
 import { View } from "./view3d.js";
 
 const STALE_MS = 2000; // a picture older than this is not what the robot sees
@@ -324,9 +325,16 @@ function begin({ scene, history, max_text }) {
   $("camera-tag").hidden = !scene.is_camera_simulated;
   if (!view) return;
   view.set({ scene });
+  showBody().catch((error) => note(error.message));
   $("nearer").hidden = false;
   if (!scene.blocks.length && $("nearer").getAttribute("aria-pressed") !== "true") $("nearer").click(); // nothing else to see
   note(scene.blocks.length ? "" : "the room and the people in it are not known here: this is the real robot's own pose");
+}
+
+async function showBody() {
+  const answer = await fetch("/api/body.urdf");
+  if (!answer.ok) throw new Error("the robot's URDF did not come; reload the page");
+  view.set({ robot: parse(await answer.text()) });
 }
 
 // ── hands
