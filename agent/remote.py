@@ -11,9 +11,9 @@ import mimetypes
 import secrets
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,17 +27,21 @@ from agent.viewing import (
     Allowance,
     Answer,
     Block,
+    Clock,
     Drawn,
     Heard,
     Hello,
+    Play,
     Pose,
     Release,
     Say,
     Scene,
+    Seek,
     Standing,
     State,
     Stop,
     Stream,
+    Tape,
     Told,
     Viewer,
     decode_message,
@@ -79,6 +83,18 @@ HEADERS = {
 }
 
 
+class TapeDeck(Protocol):
+    """Plays a recording to the sources below."""
+
+    tape: Tape
+    time_s: float
+    rate: float  # times as fast as it was recorded; 0: held
+
+    def seek(self, time_s: float) -> None: ...
+
+    def play(self, rate: float) -> None: ...
+
+
 class Sources(msgspec.Struct, kw_only=True):
     """Everything the page shows and everything it may ask for."""
 
@@ -97,6 +113,7 @@ class Sources(msgspec.Struct, kw_only=True):
     orders: Inbox[Order]
     stop: Callable[[str], None]
     release: Callable[[], Awaitable[None]]
+    deck: TapeDeck | None = None  # a recording instead of a robot
 
 
 class Remote:
@@ -120,6 +137,7 @@ class Remote:
         self._call = Stream("call", sources.call_frames, sources.call_sight)
         self._pose: Latest[bytes] = Latest()
         self._state: Latest[bytes] = Latest()
+        self._clock: Latest[bytes] = Latest()  # of a recording
         self._history: deque[Heard | Told] = deque(maxlen=HISTORY)
         self._viewers: set[Viewer] = set()
         self._asking: dict[str, Inbox[Reply]] = {}
@@ -180,6 +198,14 @@ class Remote:
         """Show an order that came another way (MQTT, the simulator); the page's own are shown already."""
         self._broadcast(Heard(order.id, order.text[:MAX_TEXT], order.source))
 
+    def begin_anew(self, lines: Iterable[Heard | Told]) -> None:
+        """Everybody sees another moment of a recording: this is what was said until then."""
+        self._history.clear()
+        self._history.extend(lines)
+        hello = self._hello()
+        for viewer in self._viewers:
+            viewer.lines.put(hello)
+
     def _broadcast(self, line: Heard | Told) -> None:
         self._history.append(line)
         data = msgspec.json.encode(line)
@@ -188,6 +214,8 @@ class Remote:
 
     def _order(self, text: str, source: Literal["page", "cli"], allowance: Allowance) -> Order:
         """Check a sentence and hand it to the planner. Raises Refused with the reason."""
+        if self._sources.deck is not None:
+            raise Refused("this is a recording; it takes no orders")
         if len(text) > MAX_TEXT:
             raise Refused(
                 f"that order has {len(text):,} characters and {MAX_TEXT:,} is the most; say it shorter"
@@ -239,6 +267,9 @@ class Remote:
             if new != pose:
                 pose = new
                 self._pose.put(pose)
+            if self._sources.deck is not None:
+                deck = self._sources.deck
+                self._clock.put(msgspec.json.encode(Clock(round(deck.time_s, 3), deck.rate)))
             new = msgspec.json.encode(self._state_now())
             is_due = loop.time() - self._state.time_s > ALIVE_PERIOD_S
             if new != state or is_due:
@@ -269,7 +300,7 @@ class Remote:
         socket_ = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_S, compress=False)
         await socket_.prepare(request)
         viewer = Viewer(socket_)
-        viewer.lines.put(msgspec.json.encode(Hello(self._sources.scene, list(self._history), MAX_TEXT)))
+        viewer.lines.put(self._hello())
         self._viewers.add(viewer)
         try:
             async with asyncio.TaskGroup() as group:
@@ -277,6 +308,7 @@ class Remote:
                     self._send_lines(viewer),
                     self._send_newest(viewer, self._state),
                     self._send_newest(viewer, self._pose),
+                    self._send_newest(viewer, self._clock),
                     self._camera.feed(viewer),
                     self._call.feed(viewer),
                 )
@@ -287,6 +319,11 @@ class Remote:
         finally:
             self._viewers.discard(viewer)
         return socket_
+
+    def _hello(self) -> bytes:
+        deck = self._sources.deck
+        hello = Hello(self._sources.scene, list(self._history), MAX_TEXT, deck.tape if deck else None)
+        return msgspec.json.encode(hello)
 
     async def _send_lines(self, viewer: Viewer) -> None:
         while True:
@@ -327,10 +364,22 @@ class Remote:
                 case Drawn(stream=stream):
                     viewer.under_way[stream] = max(0, viewer.under_way[stream] - 1)
                     viewer.drew[stream].set()
+                case Seek() | Play():
+                    self._wind(message)
                 case Say(text=sentence):
                     self._order(sentence, "page", viewer.allowance)
         except RobotError as exc:
             viewer.complain(str(exc))
+
+    def _wind(self, message: Seek | Play) -> None:
+        deck = self._sources.deck
+        if deck is None:
+            raise Refused("this is a robot, not a recording; there is nothing to wind")
+        match message:
+            case Seek(time_s=time_s):
+                deck.seek(time_s)
+            case Play(rate=rate):
+                deck.play(rate)
 
     async def _release_for(self, viewer: Viewer) -> None:
         try:

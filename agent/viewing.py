@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import struct
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import msgspec
@@ -48,6 +48,14 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     is_camera_simulated: bool = False
 
 
+class Tape(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that is shown instead of a robot; times are the recording's own."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A simulated person for the 3-D view; `z_m` is the height of the eyes, `yaw_rad` where it looks."""
 
@@ -90,7 +98,19 @@ class Drawn(msgspec.Struct, frozen=True, tag="drawn", tag_field="type"):
     stream: Literal["camera", "call"]
 
 
-Message = Say | Stop | Release | Drawn
+class Seek(msgspec.Struct, frozen=True, tag="seek", tag_field="type"):
+    """Go to a time of the recording."""
+
+    time_s: float
+
+
+class Play(msgspec.Struct, frozen=True, tag="play", tag_field="type"):
+    """Play the recording so many times as fast as it was; 0 holds it."""
+
+    rate: Annotated[float, msgspec.Meta(ge=0.0, le=16.0)]
+
+
+Message = Say | Stop | Release | Drawn | Seek | Play
 decode_message = msgspec.json.Decoder(Message).decode
 decode_say = msgspec.json.Decoder(Say).decode
 
@@ -149,6 +169,14 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     scene: Scene
     history: list[Heard | Told]
     max_text: int
+    tape: Tape | None = None
+
+
+class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
+    """Where a recording is, and how fast it goes."""
+
+    time_s: float
+    rate: float
 
 
 class Pose(msgspec.Struct, frozen=True, tag="pose", tag_field="type"):
