@@ -30,7 +30,7 @@ CALL_VIEW_RAD = 0.9  # a laptop's camera, across
 FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
 EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
-STEP_S = 0.002  # how often the board and the servos are brought up to date
+STEP_S = 0.01  # how often board and servos are brought up to date; a pulse acts later than this after it began
 
 
 class Stage:
@@ -65,7 +65,8 @@ class Stage:
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
-        """Where the joints truly are."""
+        """Where the joints truly are, now."""
+        self._advance(asyncio.get_running_loop().time())
         return self.board.angles_rad if isinstance(self.board, ServoBus) else self._servos.angles_rad
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
