@@ -30,7 +30,7 @@ CALL_VIEW_RAD = 0.9  # a laptop's camera, across
 FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
 EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
-STEP_S = 0.01  # how often board and servos are brought up to date; a pulse acts later than this after it began
+STEP_S = 0.01  # how often board and servos are brought up to date; a pulse begins to act later than this
 
 
 class Stage:
