@@ -20,7 +20,7 @@ def textures() -> NDArray[np.float32]:
     rng = np.random.default_rng(7)
     painters = {
         "plain": _plain, "wood": _wood, "books": _books, "window": _window, "wallpaper": _wallpaper,
-        "fabric": _fabric, "rug": _rug, "picture": _picture, "leaves": _leaves,
+        "fabric": _fabric, "rug": _rug, "picture": _picture, "leaves": _leaves, "tiles": _tiles,
     }  # fmt: skip
     out = np.zeros((len(INDEX), SIZE_PX, 2 * SIZE_PX, 3), dtype=np.float32)
     for name, place in INDEX.items():
@@ -133,3 +133,11 @@ def _picture(rng: np.random.Generator) -> Field:
 
 def _leaves(rng: np.random.Generator) -> Field:
     return _grey(0.7 + 0.22 * _noise(rng, 32, 32) + 0.1 * _noise(rng, 8, 8))
+
+
+def _tiles(rng: np.random.Generator) -> Field:
+    row, column = np.mgrid[:SIZE_PX, :SIZE_PX]
+    shade = 0.94 + 0.04 * rng.standard_normal((4, 4))
+    field = shade[row // 64, column // 64] + 0.01 * _noise(rng, 64, 64)
+    field[(row % 64 < 2) | (column % 64 < 2)] = 0.7
+    return _grey(field.astype(np.float32))

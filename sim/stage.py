@@ -20,7 +20,7 @@ from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.people import Actor
 from sim.render import Renderer
-from sim.room import Room, living_room
+from sim.room import ROOMS, Room
 from sim.scenario import Scenario
 from sim.world import CALLER_DISTANCE_M, World
 
@@ -38,7 +38,7 @@ class Stage:
 
     def __init__(self, scenario: Scenario, body: Body, board: Board | ServoBus, seed: int) -> None:
         self.scenario = scenario
-        self.room: Room = living_room()
+        self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
         self.board = board
         self._body = body

@@ -168,13 +168,3 @@ def test_three_people_are_drawn_in_time() -> None:
         renderer.draw(camera(yaw_rad=turn * 0.02), actors)
         took_s.append(time.thread_time() - start_s)
     assert min(took_s) < 0.06, f"{min(took_s) * 1e3:.1f} ms of one core, expected about 20"
-
-
-def test_the_room_holds_its_furniture_and_the_robot() -> None:
-    room = living_room()
-    names = [block.name for block in room.boxes]
-    assert {"floor", "window", "sofa seat", "shelf", "table"} <= set(names)
-    table = next(block for block in room.boxes if block.name == "table")
-    assert room.table_m[2] == pytest.approx(table.centre_m[2] + table.size_m[2] / 2)
-    for block in room.boxes:
-        assert min(block.size_m) > 0.0 and all(0.0 <= share <= 1.0 for share in block.colour)
