@@ -30,6 +30,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     `position_m` is the point between the eyes while the head sits straight on the body; a nod turns the head
     about the neck, so the eyes then move a few centimetres away from it. Yaw 0 looks along the room's +x and
     grows to the left; positive pitch is chin down; positive roll leans to the person's own right shoulder.
+    `sitting` goes from 0 (standing) to 1 (seated); the eyes' height already says how low they are then.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     mouth: float = 0.0
     blink: float = 0.0
     smile: float = 0.0
+    sitting: float = 0.0
 
 
 class Person(msgspec.Struct, frozen=True):
