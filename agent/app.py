@@ -19,17 +19,19 @@ from agent import prepare, weights
 from agent.arm import Arm
 from agent.config import Config
 from agent.events import Bus, Latest, Order, PlannerStatus
-from agent.eyes import Eye, Watcher, watch_caller
+from agent.eyes import Eye, Seeing, Watcher, watch_caller
 from agent.figures import Figures
 from agent.home import Home, address
+from agent.modelled import ModelledVision
 from agent.planner import Planner, PlanReport
 from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
 from agent.robot import Robot
 from agent.status import Status
+from agent.vision import Vision
 from drivers import body as bodies
 from drivers.body import Body, PwmServo
 from drivers.bus_servo import BusHead
-from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, OpenCvCamera
+from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, Lens, OpenCvCamera
 from drivers.errors import ConfigError, RobotError
 from drivers.head import Head, HeadDevice
 from drivers.link import SerialStream
@@ -41,10 +43,11 @@ from sim import clock
 from sim import link_trials as sim_link_trials
 from sim.board import LockstepBoard, ProcessBoard
 from sim.bus_servo import ServoBus
+from sim.landmarks import Landmarks
 from sim.link_trials import Trial
 from sim.people import NAMES
 from sim.scenario import load as load_scenario
-from sim.stage import Stage
+from sim.stage import Fidelity, Stage
 
 SWITCH_INTERVAL_S = 0.0005  # how long a thread may hold the interpreter while the motion tick waits for it
 
@@ -60,6 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     call: str | None = None  # a film of a caller; none: the scenario's
     has_page: bool = True
+    fidelity: Fidelity = "pixels"  # of the simulated cameras
 
 
 class Devices(msgspec.Struct, kw_only=True):
@@ -73,6 +77,8 @@ class Devices(msgspec.Struct, kw_only=True):
     board_says: str
     stage: Stage | None
     scene: Scene
+    seeing: Seeing
+    call_seeing: Seeing
 
     def people(self, now_s: float) -> tuple[Standing, ...]:
         """Everybody in the simulated room."""
@@ -118,7 +124,9 @@ async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIt
         if port is None:
             far_side = _far_side(body, is_virtual)
             await stack.enter_async_context(far_side)
-            stage = Stage(load_scenario(options.scenario, NAMES), body, far_side, options.seed)
+            scenario = load_scenario(options.scenario, NAMES)
+            stage = Stage(scenario, body, far_side, options.seed, options.fidelity)
+        is_modelled = stage is not None and source is None and options.fidelity == "landmarks"
         yield Devices(
             body=body,
             camera=_camera(config, stage),
@@ -128,6 +136,12 @@ async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIt
             board_says=_says(body, port),
             stage=stage,
             scene=_scene(body, stage, is_body_simulated=port is None, is_camera_simulated=source is None),
+            seeing=_seeing(stage.landmarks if stage and is_modelled else None, has_identity=True),
+            # Nobody is told apart in a call.
+            call_seeing=_seeing(
+                stage.call_landmarks if stage and is_modelled and options.call is None else None,
+                has_identity=False,
+            ),
         )
 
 
@@ -143,6 +157,13 @@ def _call_camera(options: Options, stage: Stage | None) -> Camera | None:
     if options.call is not None:
         return OpenCvCamera(options.call)
     return stage.call_camera() if stage is not None else None
+
+
+def _seeing(model: Callable[[Lens], Landmarks] | None, *, has_identity: bool) -> Seeing:
+    """Vision, or the error model in its place."""
+    if model is None:
+        return Seeing(make=lambda lens: Vision(lens, identity=has_identity))
+    return Seeing(make=lambda lens: ModelledVision(model(lens)), needs_thread=False)
 
 
 def _has_bus(body: Body) -> bool:
@@ -255,7 +276,7 @@ class App:
             Task(name="head", work=self.arm.serve(parts.plug_in)),
             Task(name="motion", work=self.arm.move()),
             Task(name="camera", work=self.eye.film()),
-            Task(name="gaze", work=self.watcher.watch(self.eye, thread)),
+            Task(name="gaze", work=self.watcher.watch(self.eye, parts.seeing, thread)),
             Task(name="orders", work=self._obey()),
             Task(name="status", work=status.report()),
             Task(name="memory", work=self._spare_collector()),
@@ -265,7 +286,9 @@ class App:
         if parts.call_camera is not None:
             caller = Eye("call", parts.call_camera, self.bus.call_frames, "call")
             tasks.append(Task(name="call", work=caller.film()))
-            tasks.append(Task(name="nod", work=watch_caller(caller, self.bus, call_thread)))
+            tasks.append(
+                Task(name="nod", work=watch_caller(caller, self.bus, parts.call_seeing, call_thread))
+            )
         if config.model.enabled:
             tasks.append(Task(name="model", work=self._keep_model(), may_fail=True))
         if self.remote is not None:

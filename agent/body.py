@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from drivers.body import Body, Matrix, forward
+from drivers.body import Body, Matrix, camera_place
 from drivers.camera import Lens
 
 AIM_ROUNDS = 4  # the camera moves as the arm turns; four rounds leave less than .001 rad at half a metre
@@ -53,12 +53,12 @@ def aim(body: Body, point_m: Point, lift_rad: float) -> tuple[float, ...]:
     angles = list(body.rest_rad)
     yaw, lift, tilt = body.index("yaw"), body.index("lift"), body.index("tilt")
     angles[lift] = lift_rad
+    x, y, z = point_m
     for _ in range(AIM_ROUNDS):
-        camera = forward(body, tuple(angles))[-1]
-        x, y, z = np.asarray(point_m) - camera[:3, 3]
+        camera_x, camera_y, camera_z = camera_place(body, tuple(angles))
         # The camera hangs in front of the yaw axis, on a line through it, so the axis sees the same bearing.
-        angles[yaw] = math.atan2(point_m[1], point_m[0])
-        pitch = -math.atan2(z, math.hypot(x, y))
+        angles[yaw] = math.atan2(y, x)
+        pitch = -math.atan2(z - camera_z, math.hypot(x - camera_x, y - camera_y))
         angles[tilt] = pitch - lift_rad
         angles = [min(max(a, j.min_rad), j.max_rad) for a, j in zip(angles, body.joint, strict=True)]
     return tuple(angles)

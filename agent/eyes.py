@@ -5,8 +5,9 @@ A camera that fails is said once and opened again; until then nothing new is see
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -14,15 +15,36 @@ from agent import gaze, nod
 from agent.body import PoseHistory, pixel_to_point, view_shift
 from agent.events import Aim, Bus, Face, Latest, Lock, Sight
 from agent.figures import Figures
-from agent.vision import Vision
 from drivers.body import Body, Matrix, forward
-from drivers.camera import Camera, Frame, Lens
+from drivers.camera import Camera, Frame, Image, Lens
 from drivers.errors import DeviceError
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to open a camera; five seconds is what a person waits
 ASSUMED_DISTANCE_M = 1.5  # of a face whose size says nothing yet
 FAR_M = 3.0  # where the point is put that stands for a direction
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 DIRECTIONS_RAD = {"ahead": (0.0, 0.0), "up": (0.0, -0.4), "down": (0.0, 0.4), "away": (0.9, 0.1)}
+
+
+class Sees(Protocol):
+    """Finds and follows the faces of one camera, frame after frame; `agent.vision.Vision` says how."""
+
+    def see(
+        self,
+        image: Image,
+        time_s: float,
+        frame: int,
+        wanted: Set[int] | None = None,
+        shift: Matrix | None = None,
+    ) -> Sight: ...
+
+
+class Seeing(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get what sees for a camera with a lens, and whether its work would hold up the loop."""
+
+    make: Callable[[Lens], Sees]
+    needs_thread: bool = True
 
 
 class Eye:
@@ -89,10 +111,10 @@ class Watcher:
     def direction(self) -> str | None:
         return self._direction
 
-    async def watch(self, eye: Eye, thread: ThreadPoolExecutor) -> None:
+    async def watch(self, eye: Eye, seeing: Seeing, thread: ThreadPoolExecutor) -> None:
         """Each newest frame: faces, lock, and the point to look at by the pose at that frame's time."""
         loop = asyncio.get_running_loop()
-        sights = _Sights(self._bus.frames, eye, thread)
+        sights = _Sights(self._bus.frames, eye, seeing, thread)
         while True:
             frame, sight, dt_s, shift = await sights.next(gaze.wanted(self._state), self._view)
             command, self._command = self._command, None
@@ -127,10 +149,10 @@ class Watcher:
         return Aim(time_s=frame.time_s, point_m=point)
 
 
-async def watch_caller(eye: Eye, bus: Bus, thread: ThreadPoolExecutor) -> None:
+async def watch_caller(eye: Eye, bus: Bus, seeing: Seeing, thread: ThreadPoolExecutor) -> None:
     """The caller's film → their head → the nod signal and the gestures they make."""
     state = nod.start()
-    sights = _Sights(bus.call_frames, eye, thread, has_identity=False)  # nobody is told apart here
+    sights = _Sights(bus.call_frames, eye, seeing, thread)
     while True:
         frame, sight, dt_s, _ = await sights.next(frozenset())
         nearest = max(sight.faces, key=lambda face: face.box.width_px, default=None)
@@ -143,16 +165,14 @@ async def watch_caller(eye: Eye, bus: Bus, thread: ThreadPoolExecutor) -> None:
 
 
 class _Sights:
-    """Newest frame in, its sight out, through vision in a worker thread."""
+    """Newest frame in, its sight out."""
 
-    def __init__(
-        self, frames: Latest[Frame], eye: Eye, thread: ThreadPoolExecutor, *, has_identity: bool = True
-    ) -> None:
-        self._has_identity = has_identity
+    def __init__(self, frames: Latest[Frame], eye: Eye, seeing: Seeing, thread: ThreadPoolExecutor) -> None:
         self._frames = frames
         self._eye = eye
+        self._seeing = seeing
         self._thread = thread
-        self._vision: Vision | None = None
+        self._vision: Sees | None = None
         self._lens: Lens | None = None
         self._seen = 0
         self._last_s: float | None = None
@@ -165,26 +185,25 @@ class _Sights:
 
         `view` tells where the camera was; without it, it is taken to stand still.
         """
-        loop = asyncio.get_running_loop()
         frame = await self._frames.after(self._seen)
         self._seen = self._frames.count
         if self._vision is None or self._lens != self._eye.lens:
             self._lens = self._eye.lens
-            self._vision = await loop.run_in_executor(self._thread, self._load, self._lens)
+            self._vision = await self._call(self._seeing.make, self._lens)
         vision, pose, shift = self._vision, None, None
         if view is not None:
             pose = view(frame)
             shift = view_shift(self._lens, self._last_pose, pose) if self._last_pose is not None else None
         self._last_pose = pose
-        sight = await loop.run_in_executor(
-            self._thread, lambda: vision.see(frame.image, frame.time_s, frame.index, wanted, shift)
-        )
+        sight = await self._call(vision.see, frame.image, frame.time_s, frame.index, wanted, shift)
         dt_s = 0.0 if self._last_s is None else max(frame.time_s - self._last_s, 0.0)
         self._last_s = frame.time_s
         return frame, sight, dt_s, shift
 
-    def _load(self, lens: Lens) -> Vision:
-        return Vision(lens, identity=self._has_identity)
+    async def _call(self, work: Callable[[*Ts], T], *given: *Ts) -> T:
+        if not self._seeing.needs_thread:
+            return work(*given)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
 
 def _centre(face: Face) -> tuple[float, float]:

@@ -51,6 +51,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     velocity_rad_s: tuple[float, ...]
     acceleration_rad_s2: tuple[float, ...]
     gaze_rad: tuple[float, ...]
+    looked_at_m: Point | None = None  # the last point, and the pose that looks at it
+    looking_rad: tuple[float, ...] = ()
     pursuing: bool = False
     offset_rad: tuple[float, ...] | None = None
     act: Act | None = None
@@ -77,23 +79,23 @@ class Trajectory:
         self._input = InputParameter(dofs)
         # Joints that wait for each other gain nothing here, and ruckig now and then finds no common time.
         self._input.synchronization = Synchronization.No
+        self._input.target_acceleration = [0.0] * dofs
+        self._input.max_velocity = [joint.max_velocity_rad_s for joint in body.joint]
+        # Under the tip-over cap.
+        self._input.max_acceleration = [joint.max_acceleration_rad_s2 for joint in body.joint]
+        self._input.max_jerk = [joint.max_jerk_rad_s3 for joint in body.joint]
         self._output = OutputParameter(dofs)
-        self._body = body
 
     def step(
         self, state: State, target_rad: list[float], target_velocity_rad_s: list[float]
     ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
         """Position, velocity and acceleration after one period."""
-        given, joints = self._input, self._body.joint
+        given = self._input
         given.current_position = state.position_rad
         given.current_velocity = state.velocity_rad_s
         given.current_acceleration = state.acceleration_rad_s2
         given.target_position = target_rad
         given.target_velocity = target_velocity_rad_s
-        given.target_acceleration = [0.0] * len(joints)
-        given.max_velocity = [j.max_velocity_rad_s for j in joints]
-        given.max_acceleration = [j.max_acceleration_rad_s2 for j in joints]  # under the tip-over cap
-        given.max_jerk = [j.max_jerk_rad_s3 for j in joints]
         try:
             result = self._otg.update(given, self._output)
         except RuckigError as exc:
@@ -118,7 +120,8 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> St
     act = intent.begin or state.act
     if intent.hold or intent.rest:
         act = None
-    gaze, pursuing = _gaze(state, intent, body)
+    looking = _looking(state, intent, body)
+    gaze, pursuing = _gaze(state, intent, body, looking)
     offset = [0.0] * len(body.joint)
     if not intent.hold and not intent.rest:
         _add_mimic(offset, intent.mimic, body)
@@ -148,6 +151,8 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> St
         velocity_rad_s=speed,
         acceleration_rad_s2=acceleration,
         gaze_rad=tuple(state.position_rad) if intent.hold else gaze,
+        looked_at_m=intent.look_at_m or state.looked_at_m,
+        looking_rad=looking,
         pursuing=pursuing,
         offset_rad=None if intent.hold else tuple(offset),
         act=act,
@@ -155,23 +160,31 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> St
     )
 
 
-def _gaze(state: State, intent: Intent, body: Body) -> tuple[tuple[float, ...], bool]:
+def _looking(state: State, intent: Intent, body: Body) -> tuple[float, ...]:
+    """The pose that looks at the point; a point stays for several ticks, and aiming is dear."""
+    if intent.look_at_m is None or intent.look_at_m == state.looked_at_m:
+        return state.looking_rad
+    lift = body.joint[body.index("lift")]
+    x, y, z = intent.look_at_m
+    height_rad = math.atan2(z - 0.4, math.hypot(x, y))
+    lift_rad = min(max(lift.rest_rad - LIFT_SHARE * height_rad, lift.min_rad), lift.max_rad)
+    return aim(body, intent.look_at_m, lift_rad)
+
+
+def _gaze(
+    state: State, intent: Intent, body: Body, looking: tuple[float, ...]
+) -> tuple[tuple[float, ...], bool]:
     """Smoothed joint angles of the gaze layer, and whether it is chasing a target."""
     if intent.rest:
         return body.rest_rad, False
     if intent.look_at_m is None or intent.hold:
         return state.gaze_rad, False
-    lift = body.joint[body.index("lift")]
-    x, y, z = intent.look_at_m
-    height_rad = math.atan2(z - 0.4, math.hypot(x, y))
-    lift_rad = min(max(lift.rest_rad - LIFT_SHARE * height_rad, lift.min_rad), lift.max_rad)
-    wanted = aim(body, intent.look_at_m, lift_rad)
-    furthest = max(abs(w - g) for w, g in zip(wanted, state.gaze_rad, strict=True))
+    furthest = max(abs(w - g) for w, g in zip(looking, state.gaze_rad, strict=True))
     pursuing = furthest > (PURSUE_RAD if state.pursuing else GAZE_DEADBAND_RAD)
     if not pursuing:
         return state.gaze_rad, False
     share = 1 - math.exp(-PERIOD_S / GAZE_TAU_S)
-    return tuple(g + share * (w - g) for w, g in zip(wanted, state.gaze_rad, strict=True)), True
+    return tuple(g + share * (w - g) for w, g in zip(looking, state.gaze_rad, strict=True)), True
 
 
 def _add_mimic(offset: list[float], pose: HeadPose | None, body: Body) -> None:

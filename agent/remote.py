@@ -9,16 +9,15 @@ import asyncio
 import contextlib
 import mimetypes
 import secrets
-import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from agent.door import guard, json_of, line, listen
 from agent.events import Doing, Health, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
 from agent.sentences import is_stop
 from agent.viewing import (
@@ -27,18 +26,21 @@ from agent.viewing import (
     Allowance,
     Answer,
     Block,
+    Clock,
     Drawn,
     Heard,
     Hello,
-    Part,
+    Play,
     Pose,
     Release,
     Say,
     Scene,
+    Seek,
     Standing,
     State,
     Stop,
     Stream,
+    Tape,
     Told,
     Viewer,
     decode_message,
@@ -48,13 +50,9 @@ from agent.viewing import (
 from drivers.camera import Frame
 from drivers.errors import ConfigError, DeviceError, Refused, RobotError
 
-__all__ = ["Block", "Part", "Remote", "Scene", "Sources", "Standing", "scene_of"]
+__all__ = ["Block", "Remote", "Scene", "Sources", "Standing", "scene_of"]
 
 WEB = Path(__file__).with_name("web")
-DEFAULT_PORT = 8321
-PORTS_TRIED = 20  # how many robots one machine may reasonably run before somebody should name a port
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
 MAX_TEXT = 2000  # characters of one order: a page of text, and far below what fills a model's context
 MAX_MESSAGE = 4 * 1024 * 1024  # bytes read at all, so that a pasted megabyte gets an answer, not a hang-up
 MAX_VIEWERS = 16
@@ -69,15 +67,17 @@ HEARTBEAT_S = 10.0
 
 NONSENSE = (msgspec.DecodeError, UnicodeError, RecursionError)  # all that decoding a stranger's bytes raises
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
+
+class TapeDeck(Protocol):
+    """Plays a recording to the sources below."""
+
+    tape: Tape
+    time_s: float
+    rate: float  # times as fast as it was recorded; 0: held
+
+    def seek(self, time_s: float) -> None: ...
+
+    def play(self, rate: float) -> None: ...
 
 
 class Sources(msgspec.Struct, kw_only=True):
@@ -98,6 +98,7 @@ class Sources(msgspec.Struct, kw_only=True):
     orders: Inbox[Order]
     stop: Callable[[str], None]
     release: Callable[[], Awaitable[None]]
+    deck: TapeDeck | None = None  # a recording instead of a robot
 
 
 class Remote:
@@ -121,6 +122,7 @@ class Remote:
         self._call = Stream("call", sources.call_frames, sources.call_sight)
         self._pose: Latest[bytes] = Latest()
         self._state: Latest[bytes] = Latest()
+        self._clock: Latest[bytes] = Latest()  # of a recording
         self._history: deque[Heard | Told] = deque(maxlen=HISTORY)
         self._viewers: set[Viewer] = set()
         self._asking: dict[str, Inbox[Reply]] = {}
@@ -135,9 +137,9 @@ class Remote:
 
     async def __aenter__(self) -> "Remote":
         """Bind and listen. Raises DeviceError when the port, or every one of those tried, is taken."""
-        listener = _listen(self._asked_port)
+        listener = listen(self._asked_port)
         self.port = listener.getsockname()[1]
-        app = web.Application(middlewares=[_guard], client_max_size=MAX_MESSAGE)
+        app = web.Application(middlewares=[guard], client_max_size=MAX_MESSAGE)
         if self._has_page:
             app.router.add_get("/ws", self._on_socket)
         app.router.add_post("/api/say", self._on_say)
@@ -181,6 +183,14 @@ class Remote:
         """Show an order that came another way (MQTT, the simulator); the page's own are shown already."""
         self._broadcast(Heard(order.id, order.text[:MAX_TEXT], order.source))
 
+    def begin_anew(self, lines: Iterable[Heard | Told]) -> None:
+        """Everybody sees another moment of a recording: this is what was said until then."""
+        self._history.clear()
+        self._history.extend(lines)
+        hello = self._hello()
+        for viewer in self._viewers:
+            viewer.lines.put(hello)
+
     def _broadcast(self, line: Heard | Told) -> None:
         self._history.append(line)
         data = msgspec.json.encode(line)
@@ -189,6 +199,8 @@ class Remote:
 
     def _order(self, text: str, source: Literal["page", "cli"], allowance: Allowance) -> Order:
         """Check a sentence and hand it to the planner. Raises Refused with the reason."""
+        if self._sources.deck is not None:
+            raise Refused("this is a recording; it takes no orders")
         if len(text) > MAX_TEXT:
             raise Refused(
                 f"that order has {len(text):,} characters and {MAX_TEXT:,} is the most; say it shorter"
@@ -240,6 +252,9 @@ class Remote:
             if new != pose:
                 pose = new
                 self._pose.put(pose)
+            if self._sources.deck is not None:
+                deck = self._sources.deck
+                self._clock.put(msgspec.json.encode(Clock(round(deck.time_s, 3), deck.rate)))
             new = msgspec.json.encode(self._state_now())
             is_due = loop.time() - self._state.time_s > ALIVE_PERIOD_S
             if new != state or is_due:
@@ -266,11 +281,11 @@ class Remote:
 
     async def _on_socket(self, request: web.Request) -> web.StreamResponse:
         if len(self._viewers) >= MAX_VIEWERS:
-            return _line(503, f"{MAX_VIEWERS} pages are open already; close one")
+            return line(503, f"{MAX_VIEWERS} pages are open already; close one")
         socket_ = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_S, compress=False)
         await socket_.prepare(request)
         viewer = Viewer(socket_)
-        viewer.lines.put(msgspec.json.encode(Hello(self._sources.scene, list(self._history), MAX_TEXT)))
+        viewer.lines.put(self._hello())
         self._viewers.add(viewer)
         try:
             async with asyncio.TaskGroup() as group:
@@ -278,6 +293,7 @@ class Remote:
                     self._send_lines(viewer),
                     self._send_newest(viewer, self._state),
                     self._send_newest(viewer, self._pose),
+                    self._send_newest(viewer, self._clock),
                     self._camera.feed(viewer),
                     self._call.feed(viewer),
                 )
@@ -288,6 +304,11 @@ class Remote:
         finally:
             self._viewers.discard(viewer)
         return socket_
+
+    def _hello(self) -> bytes:
+        deck = self._sources.deck
+        hello = Hello(self._sources.scene, list(self._history), MAX_TEXT, deck.tape if deck else None)
+        return msgspec.json.encode(hello)
 
     async def _send_lines(self, viewer: Viewer) -> None:
         while True:
@@ -328,10 +349,22 @@ class Remote:
                 case Drawn(stream=stream):
                     viewer.under_way[stream] = max(0, viewer.under_way[stream] - 1)
                     viewer.drew[stream].set()
+                case Seek() | Play():
+                    self._wind(message)
                 case Say(text=sentence):
                     self._order(sentence, "page", viewer.allowance)
         except RobotError as exc:
             viewer.complain(str(exc))
+
+    def _wind(self, message: Seek | Play) -> None:
+        deck = self._sources.deck
+        if deck is None:
+            raise Refused("this is a robot, not a recording; there is nothing to wind")
+        match message:
+            case Seek(time_s=time_s):
+                deck.seek(time_s)
+            case Play(rate=rate):
+                deck.play(rate)
 
     async def _release_for(self, viewer: Viewer) -> None:
         try:
@@ -353,13 +386,13 @@ class Remote:
         name = request.match_info["name"] or "index.html"
         if name not in self._files:
             what = "the page is at /" if self._has_page else "this robot runs without its page (--headless)"
-            return _line(404, f"there is nothing here; {what}")
+            return line(404, f"there is nothing here; {what}")
         kind, data = self._files[name]
         return web.Response(body=data, content_type=kind, charset="utf-8")
 
     async def _on_state(self, request: web.Request) -> web.Response:
         state = msgspec.structs.replace(self._state_now(), pose_rad=list(self._sources.pose()))
-        return _json(200, state)
+        return json_of(200, state)
 
     async def _on_urdf(self, request: web.Request) -> web.Response:
         return web.Response(text=self._sources.urdf, content_type="application/xml")
@@ -368,27 +401,27 @@ class Remote:
         try:
             self._sources.stop("page" if "Origin" in request.headers else "cli")
         except RobotError as exc:
-            return _line(503, str(exc))
-        return _line(200, "")
+            return line(503, str(exc))
+        return line(200, "")
 
     async def _on_release(self, request: web.Request) -> web.Response:
         try:
             await self._release()
         except RobotError as exc:
-            return _line(503, str(exc))
-        return _line(200, "")
+            return line(503, str(exc))
+        return line(200, "")
 
     async def _on_say(self, request: web.Request) -> web.Response:
         try:
             sentence = decode_say(await request.read())
         except web.HTTPRequestEntityTooLarge:
-            return _line(413, f"that request has over {MAX_MESSAGE:,} bytes; say it shorter")
+            return line(413, f"that request has over {MAX_MESSAGE:,} bytes; say it shorter")
         except NONSENSE as exc:
-            return _line(400, f'the request makes no sense ({exc}); send {{"text": "nod"}}')
+            return line(400, f'the request makes no sense ({exc}); send {{"text": "nod"}}')
         try:
             order = self._order(sentence.text, "cli", self._allowance)
         except Refused as exc:
-            return _line(413 if len(sentence.text) > MAX_TEXT else 429, str(exc))
+            return line(413 if len(sentence.text) > MAX_TEXT else 429, str(exc))
         replies: list[Reply] = []
         waiting = self._asking[order.id] = Inbox(HISTORY, drop="oldest")
         try:
@@ -397,68 +430,10 @@ class Remote:
                     replies.append(await waiting.get())
         except TimeoutError:
             error = f"no last answer for {self._say_timeout_s:g} s; the order goes on, watch it on the page"
-            return _json(504, Answer(order_id=order.id, replies=replies, error=error))
+            return json_of(504, Answer(order_id=order.id, replies=replies, error=error))
         finally:
             del self._asking[order.id]
-        return _json(200, Answer(order_id=order.id, replies=replies))
-
-
-@web.middleware
-async def _guard(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Let in only a page that this server served.
-
-    A foreign page can make a browser on this machine call a loopback port (cross-site request), or can give
-    its own name this machine's address (DNS rebinding). The first shows in Origin, the second in Host.
-    """
-    host = request.headers.get("Host", "")
-    origin = request.headers.get("Origin")
-    if _host_name(f"//{host}") not in LOCAL_NAMES:
-        return _line(403, "this page is for this machine only; open it as http://127.0.0.1 with the port")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return _line(403, "another page asked for this; open the robot's own page")
-    if (
-        request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
-        and request.method != "GET"
-    ):
-        return _line(403, "another page asked for this; open the robot's own page")
-    try:
-        response = await handler(request)
-    except web.HTTPException as exc:
-        response = _line(exc.status, f"{request.method} {request.path}: {exc.reason}")
-    if not response.prepared:
-        response.headers.update(HEADERS)
-    return response
-
-
-def _host_name(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:  # brackets that do not close
-        return None
-
-
-def _listen(port: int | None) -> socket.socket:
-    """A listening loopback socket. Raises DeviceError naming the port."""
-    tried = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
-    reason = ""
-    for candidate in tried:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", candidate))
-            listener.listen(128)
-        except (OSError, OverflowError) as exc:
-            listener.close()
-            reason = exc.strerror or str(exc) if isinstance(exc, OSError) else "ports run from 0 to 65535"
-            continue
-        return listener
-    which = f"port {port}" if port is not None else f"ports {tried[0]} to {tried[-1]}"
-    raise DeviceError(
-        f"page: 127.0.0.1, {which}: {reason}; give another as page.port in nod.toml, or stop the other robot"
-    )
+        return json_of(200, Answer(order_id=order.id, replies=replies))
 
 
 def _read_files() -> Iterator[tuple[str, tuple[str, bytes]]]:
@@ -477,13 +452,3 @@ async def _until_gone(feed: Awaitable[None]) -> None:
         await feed
     except ConnectionResetError:
         pass
-
-
-def _json(status: int, value: msgspec.Struct) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
-
-
-def _line(status: int, text: str) -> web.Response:
-    """One line for a program or a person; empty when all went well."""
-    body = {"ok": True} if not text else {"ok": False, "error": text}
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

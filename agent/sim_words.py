@@ -26,6 +26,9 @@ def _sim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=_seconds, help="end it earlier")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write every message to an MCAP file")
+    parser.add_argument(
+        "--fidelity", choices=("pixels", "landmarks"), default="pixels", help="see, or model seeing"
+    )
     parser.add_argument("--no-model", action="store_true", help="without the language model")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
@@ -38,7 +41,7 @@ def _sim(options: argparse.Namespace) -> int:
             print(f"{name:20} {about}")
         return 0
     config = Config(model=configs.ModelConfig(enabled=not options.no_model))
-    run_options = app.Options(scenario=options.scenario, seed=options.seed)
+    run_options = app.Options(scenario=options.scenario, seed=options.seed, fidelity=options.fidelity)
     verdict = rehearsal.simulate(config, run_options, options.seconds, options.record)
     if options.json:
         print(msgspec.json.encode(verdict).decode())

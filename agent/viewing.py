@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import struct
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import msgspec
@@ -35,19 +35,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     rgb: tuple[float, float, float] = (0.7, 0.7, 0.7)
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One joint as the 3-D view needs it."""
-
-    axis: Literal["x", "y", "z"]
-    offset_m: tuple[float, float, float]
-
-
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change while the robot runs: its body, where it stands, and a simulated room."""
+    """What does not change while the robot runs: where it stands, what its URDF leaves out, and a simulated room."""
 
     name: str
-    joints: tuple[Part, ...]
-    foot_radius_m: float
     screen_m: tuple[float, float]
     camera_offset_m: tuple[float, float, float]
     base_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -55,6 +46,14 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[Block, ...] = ()
     is_body_simulated: bool = False
     is_camera_simulated: bool = False
+
+
+class Tape(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that is shown instead of a robot; times are the recording's own."""
+
+    name: str
+    start_s: float
+    end_s: float
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +70,6 @@ def scene_of(body: Body) -> Scene:
     """A body in a room that nobody described; `msgspec.structs.replace` adds what is known of it."""
     return Scene(
         name=body.name,
-        joints=tuple(Part(axis=joint.axis, offset_m=joint.offset_m) for joint in body.joint),
-        foot_radius_m=body.base.outline_radius_m,
         screen_m=body.screen_m,
         camera_offset_m=body.camera.offset_m,
     )
@@ -101,7 +98,19 @@ class Drawn(msgspec.Struct, frozen=True, tag="drawn", tag_field="type"):
     stream: Literal["camera", "call"]
 
 
-Message = Say | Stop | Release | Drawn
+class Seek(msgspec.Struct, frozen=True, tag="seek", tag_field="type"):
+    """Go to a time of the recording."""
+
+    time_s: float
+
+
+class Play(msgspec.Struct, frozen=True, tag="play", tag_field="type"):
+    """Play the recording so many times as fast as it was; 0 holds it."""
+
+    rate: Annotated[float, msgspec.Meta(ge=0.0, le=16.0)]
+
+
+Message = Say | Stop | Release | Drawn | Seek | Play
 decode_message = msgspec.json.Decoder(Message).decode
 decode_say = msgspec.json.Decoder(Say).decode
 
@@ -160,6 +169,14 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     scene: Scene
     history: list[Heard | Told]
     max_text: int
+    tape: Tape | None = None
+
+
+class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="type"):
+    """Where a recording is, and how fast it goes."""
+
+    time_s: float
+    rate: float
 
 
 class Pose(msgspec.Struct, frozen=True, tag="pose", tag_field="type"):

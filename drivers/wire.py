@@ -14,6 +14,8 @@ CRC_BYTES = 2
 # COBS adds one byte to what is shorter than 254; longer input cannot be a frame and is not kept.
 MAX_CODED_BYTES = HEAD_BYTES + messages.MAX_BODY_BYTES + CRC_BYTES + 1
 
+_CODES = [bytes((length + 1,)) for length in range(254)]
+
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One frame whose checksum, type and length were right."""
@@ -32,7 +34,7 @@ def encode(message: messages.Message, sequence: int = 0, ack: int = 0) -> bytes:
     """A whole frame, ready for the line."""
     plain = bytes((message.TYPE, sequence, ack)) + message.pack()
     plain += checksum(plain).to_bytes(CRC_BYTES, "little")
-    return b"".join(bytes((len(part) + 1,)) + part for part in plain.split(b"\0")) + b"\0"
+    return b"".join([piece for part in plain.split(b"\0") for piece in (_CODES[len(part)], part)]) + b"\0"
 
 
 class Decoder:

@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from drivers.camera import Frame, Image, Lens
 
-View = Callable[[float], Callable[[], Image]]
-"""What there is to see at a time, taken at once; calling the result draws it, in another thread."""
+View = Callable[[float], Callable[[], Image] | Image]
+"""What there is to see at a time, taken at once; calling the result draws it, in another thread.
+
+A picture instead of such a call is taken as it is.
+"""
 
 
 class SimCamera:
@@ -43,5 +46,6 @@ class SimCamera:
         due_s = self._start_s + self._index * self._period_s
         await asyncio.sleep(max(due_s - loop.time(), 0.0))
         taken_s = loop.time()
-        image = await loop.run_in_executor(self._thread, self._view(taken_s))
+        view = self._view(taken_s)
+        image = await loop.run_in_executor(self._thread, view) if callable(view) else view
         return Frame(image=image, time_s=taken_s, index=self._index)

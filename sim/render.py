@@ -58,11 +58,8 @@ class Renderer:
 
     def draw_portrait(self, actor: Actor, distance_m: float = 0.6, light: float = 1.0) -> Image:
         """A caller before a plain wall; the camera is level with their eyes and looks along the room's -x."""
-        x, y, z = actor.position_m
         _check(np.eye(4), (actor,), light)
-        pose = np.eye(4)
-        pose[:3, :3] = rotation("z", math.pi)
-        pose[:3, 3] = (x + distance_m, y, z - 0.02)
+        pose = portrait_pose(actor, distance_m)
         image = np.empty_like(self._room_image)
         shade = np.linspace(1.06, 0.9, self._lens.height_px)[:, None, None]
         image[:] = np.clip(np.array(CALL_BACKGROUND) * shade * light, 0, 255).astype(np.uint8)
@@ -172,6 +169,15 @@ class Renderer:
             np.float32(mesh.SKIN_ROWS_PX), left, top, factor, depth, ids, np.float32(light), room_depth,
             image,
         )  # fmt: skip
+
+
+def portrait_pose(actor: Actor, distance_m: float) -> Matrix:
+    """Where a caller's camera is."""
+    x, y, z = actor.position_m
+    pose = np.eye(4)
+    pose[:3, :3] = rotation("z", math.pi)
+    pose[:3, 3] = (x + distance_m, y, z - 0.02)
+    return pose
 
 
 def _check(camera_pose: Matrix, actors: tuple[Actor, ...], light: float) -> None:

@@ -9,19 +9,22 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
-from drivers.body import Body, Matrix, forward, rotation, transform
-from drivers.camera import Image, lens_for
+from drivers.body import Body, forward, rotation, transform
+from drivers.camera import Image, Lens, lens_for
 from sim.board import Board
 from sim.body import Servos
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
+from sim.landmarks import Instant, Landmarks
 from sim.people import Actor
-from sim.render import Renderer
+from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
 from sim.scenario import Scenario
+from sim.sightlines import blocks_of
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -30,14 +33,27 @@ CALL_VIEW_RAD = 0.9  # a laptop's camera, across
 FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
 EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
-STEP_S = 0.002  # how often the board and the servos are brought up to date
+STEP_S = 0.01  # how often board and servos are brought up to date; a pulse begins to act later than this
+
+Fidelity = Literal["pixels", "landmarks"]
+"""Whether the cameras draw pictures, or an error model says what vision would have seen in them."""
+
+_NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
 
 
 class Stage:
     """One scenario, set up. `run` keeps it going beside the robot."""
 
-    def __init__(self, scenario: Scenario, body: Body, board: Board | ServoBus, seed: int) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        body: Body,
+        board: Board | ServoBus,
+        seed: int,
+        fidelity: Fidelity = "pixels",
+    ) -> None:
         self.scenario = scenario
+        self.fidelity = fidelity
         self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
         self.board = board
@@ -46,10 +62,12 @@ class Stage:
         stand = scenario.robot
         self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
-        self._taken: deque[tuple[float, Matrix]] = deque(maxlen=POSES_KEPT)
+        self._taken: deque[Instant] = deque(maxlen=POSES_KEPT)
 
     def camera(self) -> SimCamera:
         """The robot's camera."""
+        if self.fidelity == "landmarks":
+            return SimCamera(self._lens, RATE_HZ, self._no_picture)
         names = tuple(part.name for part in self.scenario.person)
         renderer = Renderer(self._lens, self.room, names)
         return SimCamera(self._lens, RATE_HZ, lambda time_s: self._view(renderer, time_s))
@@ -60,12 +78,30 @@ class Stage:
         if part is None or caller is None:
             return None
         lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
+        if self.fidelity == "landmarks":
+            return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE)
         renderer = Renderer(lens, self.room, (part.name,))
         return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
 
+    def landmarks(self, lens: Lens) -> Landmarks:
+        """In place of vision for the robot's camera."""
+        return Landmarks(lens, self._instant, blocks_of(self.room))
+
+    def call_landmarks(self, lens: Lens) -> Landmarks:
+        """In place of vision for the camera in front of the caller."""
+        caller = self.world.caller
+        assert caller is not None
+
+        def instant(time_s: float) -> Instant:
+            actor = caller.at(time_s)
+            return Instant(time_s, portrait_pose(actor, CALLER_DISTANCE_M), (actor,), 1.0)
+
+        return Landmarks(lens, instant, blocks_of(None), has_identity=False)
+
     @property
     def angles_rad(self) -> tuple[float, ...]:
-        """Where the joints truly are."""
+        """Where the joints truly are, now."""
+        self._advance(asyncio.get_running_loop().time())
         return self.board.angles_rad if isinstance(self.board, ServoBus) else self._servos.angles_rad
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
@@ -74,11 +110,12 @@ class Stage:
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
-        pose = next((pose for taken_s, pose in self._taken if abs(taken_s - time_s) < 1e-6), None)
-        if pose is None:
+        taken = next((taken for taken in self._taken if abs(taken.time_s - time_s) < 1e-6), None)
+        if taken is None:
             return None
+        pose = taken.camera_pose
         foremost, least_m = None, math.inf
-        for actor in self.world.actors(time_s):
+        for actor in taken.actors:
             eyes = np.asarray(actor.position_m)
             x, y, z = pose[:3, :3].T @ (eyes - (0.0, 0.0, EYES_TO_MIDDLE_M) - pose[:3, 3])
             if x <= 0.1:
@@ -106,14 +143,23 @@ class Stage:
 
     def _view(self, renderer: Renderer, time_s: float) -> Callable[[], Image]:
         """What the robot's camera sees at a time, still to be drawn."""
-        pose, actors = self._camera_pose(time_s), self.world.actors(time_s)
-        return lambda: renderer.draw(pose, actors, self.scenario.light)
+        taken = self._take(time_s)
+        return lambda: renderer.draw(taken.camera_pose, taken.actors, taken.light)
 
-    def _camera_pose(self, time_s: float) -> Matrix:
+    def _no_picture(self, time_s: float) -> Image:
+        self._take(time_s)
+        return _NO_PICTURE
+
+    def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
         pose = self._base @ forward(self._body, self.angles_rad)[-1]
-        self._taken.append((time_s, pose))
-        return pose
+        taken = Instant(time_s, pose, self.world.actors(time_s), self.scenario.light)
+        self._taken.append(taken)
+        return taken
+
+    def _instant(self, time_s: float) -> Instant:
+        """What was before the robot's camera at the frame nearest to a time: a latency may have been taken off."""
+        return min(self._taken, key=lambda taken: abs(taken.time_s - time_s))
 
 
 def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:

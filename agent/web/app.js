@@ -1,6 +1,8 @@
 // The page: one websocket in, a few messages out. Everything that a person or a model wrote is put in as text,
 // never as markup.
 
+import { TapeBar } from "./tape.js";
+import { parse } from "./urdf.js";
 import { View } from "./view3d.js";
 
 const STALE_MS = 2000; // a picture older than this is not what the robot sees
@@ -265,7 +267,7 @@ async function stop() {
   }
 }
 
-const isInCall = () => performance.now() - page.lastCall < STALE_MS;
+const isInCall = () => performance.now() - page.lastCall < STALE_MS || (bar.tape && page.lastCall > 0); // a held recording stays
 
 // ── the link
 
@@ -307,11 +309,13 @@ function take(message) {
     case "pose": return view?.set({ joints: message.joints_rad, people: message.people });
     case "order": return heard(message);
     case "reply": return told(message);
+    case "clock": return bar.show(message);
     case "error": return textLine(message.text, "error");
   }
 }
 
-function begin({ scene, history, max_text }) {
+function begin({ scene, history, max_text, tape }) {
+  bar.load(tape);
   page.tries = 0;
   page.maxText = max_text;
   setOnline(true, "connected");
@@ -324,9 +328,16 @@ function begin({ scene, history, max_text }) {
   $("camera-tag").hidden = !scene.is_camera_simulated;
   if (!view) return;
   view.set({ scene });
+  showBody().catch((error) => note(error.message));
   $("nearer").hidden = false;
   if (!scene.blocks.length && $("nearer").getAttribute("aria-pressed") !== "true") $("nearer").click(); // nothing else to see
   note(scene.blocks.length ? "" : "the room and the people in it are not known here: this is the real robot's own pose");
+}
+
+async function showBody() {
+  const answer = await fetch("/api/body.urdf");
+  if (!answer.ok) throw new Error("the robot's URDF did not come; reload the page");
+  view.set({ robot: parse(await answer.text()) });
 }
 
 // ── hands
@@ -352,8 +363,10 @@ $("release").addEventListener("click", () => {
   if (!send({ type: "release" })) textLine("Not released: there is no connection to the robot.", "error");
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.repeat) { event.preventDefault(); stop(); }
+  if (event.key === "Escape" && !event.repeat && !bar.tape) { event.preventDefault(); stop(); }
 });
+
+const bar = new TapeBar(send);
 
 // ── what moves by itself
 
@@ -370,7 +383,7 @@ function frame(now) {
 requestAnimationFrame(frame);
 
 setInterval(() => {
-  const now = performance.now(), isBlind = page.isOnline && now - page.lastPicture > STALE_MS;
+  const now = performance.now(), isBlind = page.isOnline && !bar.tape && now - page.lastPicture > STALE_MS;
   if (isBlind && page.pictures) setText("no-picture", page.camera || "the camera gives no new picture");
   document.body.classList.toggle("blind", isBlind);
   $("call").hidden = !isInCall();

@@ -1,4 +1,4 @@
-// The robot from outside: boxes, cylinders and spheres in WebGL, lit by one lamp and the sky.
+// The robot from outside, as its URDF says: boxes, cylinders and spheres in WebGL, lit by one lamp and the sky.
 // Room frame as everywhere in Nod: x forward, y left, z up, metres and radians.
 
 const FIELD_OF_VIEW_RAD = 0.75;
@@ -44,6 +44,13 @@ function turn(axis, angle) {
   const c = Math.cos(angle), s = Math.sin(angle);
   const rows = { x: [1, 0, 0, 0, c, s, 0, -s, c], y: [c, 0, -s, 0, 1, 0, s, 0, c], z: [c, s, 0, -s, c, 0, 0, 0, 1] }[axis];
   return new Float32Array([...rows.slice(0, 3), 0, ...rows.slice(3, 6), 0, ...rows.slice(6), 0, 0, 0, 0, 1]);
+}
+const turned = ([roll, pitch, yaw]) => chain(turn("z", yaw), turn("y", pitch), turn("x", roll)); // URDF's rpy
+function spin(axis, angle) {
+  // Rodrigues' formula about an axis of any length.
+  const [x, y, z] = unit(axis), c = Math.cos(angle), s = Math.sin(angle), d = 1 - c;
+  return new Float32Array([c + x * x * d, y * x * d + z * s, z * x * d - y * s, 0, x * y * d - z * s, c + y * y * d, z * y * d + x * s, 0,
+    x * z * d + y * s, y * z * d - x * s, c + z * z * d, 0, 0, 0, 0, 1]);
 }
 const origin = (m) => [m[12], m[13], m[14]];
 const minus = (a, b) => a.map((value, i) => value - b[i]);
@@ -114,7 +121,7 @@ export class View {
     const isSlow = !gl; // drawn by the processor, which has the robot to run
     gl ||= canvas.getContext("webgl", { alpha: false, antialias: false });
     if (!gl) throw new Error("no 3-D view: this browser has no WebGL (or it is switched off)");
-    Object.assign(this, { gl, canvas, names, face, scene: null, joints: [], people: [], dirty: true, labels: new Map() });
+    Object.assign(this, { gl, canvas, names, face, scene: null, robot: [], joints: [], people: [], dirty: true, labels: new Map() });
     this.show("room");
     this.density = isSlow ? 0.8 : Math.min(devicePixelRatio || 1, 2);
     this.slow = 0;
@@ -275,22 +282,27 @@ export class View {
   }
 
   #drawRobot(base) {
-    const { scene, joints, gl } = this;
-    const foot = scene.foot_radius_m * 2, tone = this.isStopped ? [0.78, 0.2, 0.17] : GOLD;
-    this.#put("cylinder", chain(base, move([0, 0, 0.012]), scale(foot, foot, 0.024)), DARK);
-    let frame = base;
-    scene.joints.forEach(({ axis, offset_m }, i) => {
-      this.#tube(frame, offset_m, i < 2 ? 0.06 : 0.036, STEEL);
-      frame = chain(frame, move(offset_m), turn(axis, joints[i] || 0));
-      const size = i < scene.joints.length - 1 ? 0.062 : 0.02; // the last one sits inside the screen
-      this.#put("ball", multiply(frame, scale(size, size, size)), tone);
+    const { scene, joints, gl, robot } = this;
+    const tone = this.isStopped ? [0.78, 0.2, 0.17] : GOLD, frames = [];
+    const last = robot.findLastIndex(({ joint }) => typeof joint === "number"); // it sits inside the screen
+    robot.forEach(({ parent, joint, axis, xyz, rpy, shapes }, i) => {
+      const isBase = parent === null;
+      const hung = isBase ? base : chain(frames[parent], move(xyz), turned(rpy));
+      frames[i] = isBase || joint === null ? hung : multiply(hung, spin(axis, joints[joint] || 0));
+      if (!isBase && joint !== null) {
+        this.#tube(frames[parent], xyz, 0.036, STEEL); // what holds it, which a URDF does not draw
+        if (i !== last) this.#put("ball", multiply(frames[i], scale(0.055, 0.055, 0.055)), tone);
+      }
+      for (const { kind, size, xyz: at, rpy: lean } of shapes)
+        this.#put(kind, chain(frames[i], move(at), turned(lean), scale(...size)), isBase || joint === null ? DARK : STEEL);
     });
+    const frame = frames[last];
+    if (!frame) return;
     const [wide, high] = scene.screen_m;
     this.#put("box", chain(frame, move([0.012, 0, 0]), scale(0.024, wide + 0.02, high + 0.02)), DARK);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, this.face);
     this.#put("screen", chain(frame, move([0.0255, 0, 0]), scale(1, wide, high)), GOLD, { pictured: 1, glow: 1 });
     const lens = multiply(frame, move(scene.camera_offset_m));
-    this.#put("box", multiply(lens, scale(0.03, 0.05, 0.026)), DARK);
     this.#put("ball", chain(lens, move([0.014, 0, 0]), scale(0.012, 0.016, 0.016)), [0.35, 0.5, 0.7], { glow: 0.6 });
     gl.enable(gl.BLEND);
     this.#put("box", chain(lens, move([1.02, 0, 0]), scale(2, 0.006, 0.006)), tone, { alpha: 0.5, glow: 1 }); // where it looks

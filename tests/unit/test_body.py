@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.body import PoseHistory, aim, pixel_to_point
-from drivers.body import forward, load
+from drivers.body import camera_place, forward, load, rotation, transform
 from drivers.camera import lens_for
 
 BODY = load()
@@ -33,6 +33,18 @@ def test_a_pixel_and_a_distance_give_the_point_that_it_shows(x_px: float, y_px: 
     assert math.hypot(x, y, z) == pytest.approx(metres)
     assert LENS.width_px / 2 - LENS.focal_px * y / x == pytest.approx(x_px, abs=1e-6)
     assert LENS.height_px / 2 - LENS.focal_px * z / x == pytest.approx(y_px, abs=1e-6)
+
+
+@given(st.tuples(*(st.floats(joint.min_rad, joint.max_rad) for joint in BODY.joint)))
+def test_poses_are_the_product_of_turns_and_offsets(angles: tuple[float, ...]) -> None:
+    pose = np.eye(4)
+    poses = forward(BODY, angles)
+    for joint, angle, found in zip(BODY.joint, angles, poses, strict=False):
+        pose = pose @ transform(np.eye(3), joint.offset_m) @ transform(rotation(joint.axis, angle), (0, 0, 0))
+        assert found == pytest.approx(pose, abs=1e-12)
+    pose = pose @ transform(np.eye(3), BODY.camera.offset_m)
+    assert poses[-1] == pytest.approx(pose, abs=1e-12)
+    assert camera_place(BODY, angles) == tuple(poses[-1][:3, 3])
 
 
 def test_positive_pitch_looks_down_and_positive_yaw_left() -> None:

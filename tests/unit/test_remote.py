@@ -179,7 +179,7 @@ async def test_an_order_goes_in_and_its_replies_come_out(house: House) -> None:
     async with house.viewer() as viewer, house.viewer() as other:
         hello = await viewer.next("hello")
         assert hello["history"] == []
-        assert [joint["axis"] for joint in hello["scene"]["joints"]] == ["z", "y", "y", "x"]
+        assert hello["scene"]["screen_m"] == [0.24, 0.16]
         await viewer.send(type="say", text=" nod <b>twice</b> ")
         order = await house.sources.orders.get()
         assert (order.text, order.source) == ("nod <b>twice</b>", "page")
