@@ -74,6 +74,6 @@ async def _watch(app: App, stage: Stage, judge: Judge) -> None:
 
 
 async def _give_orders(app: App, scenario: Scenario) -> None:
-    for part in scenario.order:
+    for part in scenario.orders():
         await asyncio.sleep(part.at_s - asyncio.get_running_loop().time())
         app.bus.orders.put(app.order(part.text, "sim"))

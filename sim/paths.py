@@ -30,6 +30,7 @@ class Ground:
         self._half = np.array([print_.size_m for print_ in footprints]).reshape(-1, 2) / 2 + radius_m
         yaw = np.array([print_.yaw_rad for print_ in footprints])
         self._cos, self._sin = np.cos(yaw), np.sin(yaw)
+        self._names = tuple(print_.name for print_ in footprints)
         self._near: dict[tuple[int, int], list[tuple[float, ...]]] = {}
         self._nodes = self._corners()
         self._edges = self._seen_from_each_other()
@@ -44,6 +45,13 @@ class Ground:
             if abs(cos * x + sin * y) < half_x and abs(cos * y - sin * x) < half_y:
                 return False
         return True
+
+    def name_at(self, x_m: float, y_m: float) -> str | None:
+        """What is in the way of standing there, None for nothing."""
+        x, y = x_m - self._centre[:, 0], y_m - self._centre[:, 1]
+        inside = np.abs(self._cos * x + self._sin * y) < self._half[:, 0]
+        inside &= np.abs(self._cos * y - self._sin * x) < self._half[:, 1]
+        return self._names[int(inside.argmax())] if inside.any() else None
 
     def is_clear(self, start_m: Point, goal_m: Point) -> bool:
         """Whether one can walk straight from one place to the other."""
@@ -120,8 +128,7 @@ class Ground:
             one, other = (-self._half[:, axis] - at) / go, (self._half[:, axis] - at) / go
             enter = np.maximum(enter, np.minimum(one, other))
             leave = np.minimum(leave, np.maximum(one, other))
-        result: NDArray[np.bool_] = ~(enter < leave).any(axis=1)
-        return result
+        return np.asarray(~(enter < leave).any(axis=1), dtype=np.bool_)
 
     def _touching(self, cell: tuple[int, int]) -> list[tuple[float, ...]]:
         middle = (np.array(cell) + 0.5) * CELL_M

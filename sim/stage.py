@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.body import Body, forward, rotation, transform
+from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
 from sim.board import Board
 from sim.body import Servos
@@ -94,7 +94,7 @@ class Stage:
 
         def instant(time_s: float) -> Instant:
             actor = caller.at(time_s)
-            return Instant(time_s, portrait_pose(actor, CALLER_DISTANCE_M), (actor,), 1.0)
+            return Instant(time_s, _portrait_pose(actor), (actor,), 1.0)
 
         return Landmarks(lens, instant, blocks_of(None), has_identity=False)
 
@@ -153,7 +153,7 @@ class Stage:
     def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
         pose = self._base @ forward(self._body, self.angles_rad)[-1]
-        taken = Instant(time_s, pose, self.world.actors(time_s), self.scenario.light)
+        taken = Instant(time_s, pose, self.world.actors(time_s), self.world.light(time_s))
         self._taken.append(taken)
         return taken
 
@@ -163,4 +163,8 @@ class Stage:
 
 
 def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:
-    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M)
+    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
+
+
+def _portrait_pose(caller: Actor) -> Matrix:
+    return portrait_pose(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])

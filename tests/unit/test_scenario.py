@@ -25,7 +25,7 @@ def test_every_scenario_that_ships_is_well() -> None:
         ("duration_s = 60.0", "duration_s = '60'", "duration_s"),
         ('name = "Anna"', 'name = "Nobody"', "nobody is called 'Nobody'"),
         ('name = "Ben"', 'name = "Anna"', "twice"),
-        ("at_s = 24.0", "at_s = 2.0", "order of their at_s"),
+        ("at_s = 24.0", "at_s = 2.0", "time runs backwards"),
         ("pause_s = [6.0, 14.0]", "pause_s = [14.0, 6.0]", "smaller number first"),
         ("[robot]", "[robot", "']'"),
     ],
