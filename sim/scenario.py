@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from drivers.errors import ConfigError
+from sim import faults
+from sim.faults import Fault
 
 FOLDER = Path(__file__).with_name("scenarios")
 Metre = Annotated[float, msgspec.Meta(ge=-20.0, le=20.0)]
@@ -59,6 +61,17 @@ class Expect(_Part, frozen=True, kw_only=True):
     replies: tuple[str, ...] = ()  # each must be part of some reply
 
 
+class Throughout(_Part, frozen=True, kw_only=True):
+    """What must hold all the time, beyond `sim.invariants`; and how far those are asked for here."""
+
+    max_lock_changes: Annotated[int, msgspec.Meta(ge=0)] | None = None  # from one person to another
+    rest_after_fault_s: Second = 0.25  # the pulses, where the robot or its board has to stop
+    said_within_s: Second = 3.0  # that something is wrong
+    moves_again_within_s: Second = 8.0  # after the fault's end
+    regains_within_s: Second | None = None  # the person it held on to, after the fault's end
+    min_margin_m: Metre = 0.0  # of the zero-moment point from the edge of what the robot stands on
+
+
 class Scenario(_Part, frozen=True, kw_only=True):
     """One scene with its people, events and expectations."""
 
@@ -71,6 +84,8 @@ class Scenario(_Part, frozen=True, kw_only=True):
     person: tuple[PersonPart, ...] = ()
     caller: CallerPart | None = None
     order: tuple[OrderPart, ...] = ()
+    fault: tuple[Fault, ...] = ()
+    throughout: Throughout = Throughout()
     expect: Expect = Expect()
 
 
@@ -93,7 +108,12 @@ def load(name: str, people: tuple[str, ...]) -> Scenario:
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: {exc}") from exc
+        hint = (
+            f"; the faults are {', '.join(faults.NAMES)}"
+            if ".fault" in str(exc) and ".what" in str(exc)
+            else ""
+        )
+        raise ConfigError(f"{path}: {exc}{hint}") from exc
     cast = [part.name for part in scenario.person] + ([scenario.caller.name] if scenario.caller else [])
     for who in cast:
         if who not in people:
@@ -103,6 +123,10 @@ def load(name: str, people: tuple[str, ...]) -> Scenario:
     times = [part.at_s for part in scenario.order]
     if times != sorted(times):
         raise ConfigError(f"{path}: orders must come in the order of their at_s, these are {times}")
+    try:
+        faults.check(scenario.fault, scenario.duration_s, has_caller=scenario.caller is not None)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
     if any(part.pause_s[0] > part.pause_s[1] for part in scenario.person):
         raise ConfigError(f"{path}: pause_s needs its smaller number first")
     return scenario
