@@ -9,7 +9,7 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -102,7 +102,7 @@ class Rehearsal:
     ) -> None:
         self.app = app
         self.stage = stage
-        self.start_s = asyncio.get_running_loop().time()
+        self.start_s = stage.start_s
         self.judge = Judge(stage.scenario, seed, app.devices.body, self.start_s)
         self._recorder = recorder
         self._warnings = warnings
@@ -182,8 +182,8 @@ class Rehearsal:
 class Stepper:
     """A scenario in virtual time that is stepped by hand, for tests and notebooks. Use it as a context:
 
-    `with Stepper(config, options) as stepper: stepper.step(1.5); stepper.stage.angles_rad`. Look at anything in
-    between; no time passes then. What needs the loop (`stage.angles_rad` does not, once stepped) goes through `call`.
+    `with Stepper(config, options) as stepper: stepper.step(1.5); stepper.call(lambda: stepper.stage.angles_rad)`.
+    No time passes between steps. What asks the loop for its time, as most of the robot does, goes through `call`.
     """
 
     def __init__(self, config: Config, options: Options, recording: Path | None = None) -> None:
@@ -224,22 +224,26 @@ class Stepper:
 
     def step(self, seconds: float) -> None:
         """Let so much virtual time pass. Raises what ended the robot, if something did."""
-        self.call(asyncio.sleep(seconds))
+        self.wait(asyncio.sleep(seconds))
         assert self._running is not None
         if self._running.done():
             self._running.result()
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Carry out a coroutine beside the robot, and return its result."""
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry out a coroutine beside the robot, for as long as it takes, and return its result."""
         return self._runner.run(work)
+
+    def call(self, action: Callable[[], T]) -> T:
+        """Call something on the robot's loop, in no time, and return its result."""
+
+        async def act() -> T:
+            return action()
+
+        return self.wait(act())
 
     def verdict(self) -> Verdict:
         """How it went until now."""
-
-        async def judge() -> Verdict:
-            return self._there.verdict()
-
-        return self.call(judge())
+        return self.call(self._there.verdict)
 
     @property
     def _there(self) -> Rehearsal:

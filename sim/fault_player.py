@@ -53,7 +53,6 @@ class FaultPlayer:
         self._cable = cable
         self._broker = broker
         self._loop = asyncio.get_running_loop()
-        self._start_s = self._loop.time()
         self._eye: FailingCamera | None = None
         self._call: FailingCamera | None = None
         for fault in stage.scenario.fault:
@@ -146,7 +145,7 @@ class FaultPlayer:
                 assert_never(fault)
 
     async def _until(self, time_s: float) -> None:
-        await asyncio.sleep(self._start_s + time_s - self._loop.time())
+        await asyncio.sleep(self._stage.start_s + time_s - self._loop.time())
 
     async def _fail_cable(self, fault: LinkCut | LinkNoise) -> None:
         assert self._cable is not None

@@ -43,7 +43,10 @@ _NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
 
 
 class Stage:
-    """One scenario, set up. `run` keeps it going beside the robot."""
+    """One scenario, set up. `run` keeps it going beside the robot.
+
+    The scenario's time begins at loop time `start_s`, at which this is made. `witness` is told the truth, each TRUTH_S.
+    """
 
     def __init__(
         self,
@@ -61,11 +64,11 @@ class Stage:
         self.light = scenario.light
         self.witness: Callable[[Truth], None] | None = None
         self._body = body
-        self._start_s = asyncio.get_running_loop().time()
+        self.start_s = asyncio.get_running_loop().time()
         self._told = 0  # truths
         self._frames: deque[PwmFrame] = deque()  # not yet told
         self._pulse_us: tuple[int, ...] = ()
-        self._servos = Servos(body, self._start_s)
+        self._servos = Servos(body, self.start_s)
         stand = scenario.robot
         self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
@@ -88,7 +91,7 @@ class Stage:
         if self.fidelity == "landmarks":
             return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE)
         renderer = Renderer(lens, self.room, (part.name,))
-        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s - self._start_s)))
+        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s - self.start_s)))
 
     def landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the robot's camera."""
@@ -100,7 +103,7 @@ class Stage:
         assert caller is not None
 
         def instant(time_s: float) -> Instant:
-            actor = caller.at(time_s - self._start_s)
+            actor = caller.at(time_s - self.start_s)
             return Instant(time_s, portrait_pose(actor, CALLER_DISTANCE_M), (actor,), 1.0)
 
         return Landmarks(lens, instant, blocks_of(None), has_identity=False)
@@ -118,7 +121,7 @@ class Stage:
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
-        return self.world.actors(time_s - self._start_s)
+        return self.world.actors(time_s - self.start_s)
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
@@ -152,7 +155,7 @@ class Stage:
         for frame in self.board.pulses():
             self._servos.pulse(frame.time_s, frame.pulse_us)
             self._frames.append(frame)
-        while (told_s := self._start_s + self._told * TRUTH_S + TRUTH_OFFSET_S) <= now_s:
+        while (told_s := self.start_s + self._told * TRUTH_S + TRUTH_OFFSET_S) <= now_s:
             self._told += 1
             self._servos.advance(told_s)
             while self._frames and self._frames[0].time_s <= told_s:
