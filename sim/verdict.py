@@ -129,6 +129,8 @@ class Judge:
         before = [who for time_s, who in self._locked if fault.at_s - BEFORE_S < time_s <= fault.at_s]
         person = max(sorted(set(before) - {None}, key=str), key=before.count, default=None)
         last_s = self._locked[-1][0] if self._locked else 0.0
+        if last_s < fault.at_s:
+            return []  # the run ended before it
         if person is None or before.count(person) <= len(before) / 2:
             return [f"at {fault.at_s:.2f} s: it held on to nobody when {fault.name} came"]
         after = [time_s for time_s, who in self._locked if who == person and time_s > fault.end_s]
