@@ -7,7 +7,8 @@ import msgspec
 
 from drivers.errors import ConfigError
 from drivers.toml_lines import Source
-from sim import scene_check
+from sim import faults, scene_check
+from sim.faults import Fault
 from sim.timeline import CallerStep, Metre, Pace, PersonStep, Say, Second, Text, saying_s
 
 FOLDER = Path(__file__).with_name("scenarios")
@@ -92,8 +93,18 @@ class Expect(_Part, frozen=True, kw_only=True):
     replies: tuple[str, ...] = ()  # each must be part of some reply
     locked_onto_at: tuple[LockPart, ...] = ()  # in most frames of the second before
     never_locked_onto: tuple[str, ...] = ()  # names, or "anybody"
-    most_lock_changes: Annotated[int, msgspec.Meta(ge=0)] | None = None  # from one person to another
     most_nods: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the screen nods no more often
+
+
+class Throughout(_Part, frozen=True, kw_only=True):
+    """What must hold all the time, beyond `sim.invariants`; and how far those are asked for here."""
+
+    max_lock_changes: Annotated[int, msgspec.Meta(ge=0)] | None = None  # from one person to another
+    rest_after_fault_s: Second = 0.25  # the pulses, where the robot or its board has to stop
+    said_within_s: Second = 3.0  # that something is wrong
+    moves_again_within_s: Second = 8.0  # after the fault's end
+    regains_within_s: Second | None = None  # the person it held on to, after the fault's end
+    min_margin_m: Metre = 0.0  # of the zero-moment point from the edge of what the robot stands on
 
 
 class Scenario(_Part, frozen=True, kw_only=True):
@@ -109,6 +120,8 @@ class Scenario(_Part, frozen=True, kw_only=True):
     pet: tuple[PetPart, ...] = ()
     caller: CallerPart | None = None
     order: tuple[OrderPart, ...] = ()
+    fault: tuple[Fault, ...] = ()
+    throughout: Throughout = Throughout()
     expect: Expect = Expect()
 
     def orders(self) -> tuple[OrderPart, ...]:
@@ -145,4 +158,8 @@ def load(name: str, people: tuple[str, ...]) -> Scenario:
     scenario = source.decode(Scenario)
     for error in scene_check.errors(scenario, people):
         raise source.error(*error)
+    try:
+        faults.check(scenario.fault, scenario.duration_s, has_caller=scenario.caller is not None)
+    except ConfigError as exc:
+        raise source.error(("fault",), str(exc)) from exc
     return scenario
