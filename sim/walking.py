@@ -60,13 +60,17 @@ def pick_velocity(
     best, least = (0.0, 0.0), 0.6 + blocked_s  # to wait grows dear
     for turn in TURNS_RAD:
         for share in SHARES:
-            velocity = _towards(body, straight + turn, pace * share, tick_s)
             cost = 0.6 * abs(turn) + 0.8 * (1 - share) + (RIGHT_BIAS if turn > 0 else 0.0)
-            if cost >= least or not is_free(x + velocity[0] * tick_s, y + velocity[1] * tick_s):
+            if cost >= least:
+                continue
+            velocity = _towards(body, straight + turn, pace * share, tick_s)
+            if not is_free(x + velocity[0] * tick_s, y + velocity[1] * tick_s):
                 continue
             for other in near:
                 cost += _crowding(body, velocity, other, walker.apart_m, tick_s)
-            if cost < least:
+                if cost >= least:
+                    break
+            else:
                 best, least = velocity, cost
     return best
 
