@@ -60,6 +60,7 @@ class Stage:
         self.fidelity = fidelity
         self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
+        self._seed = seed
         self.board = board
         self.light: float | None = None  # a fault's; else it is the scenario's
         self.witness: Callable[[Truth], None] | None = None
@@ -95,7 +96,7 @@ class Stage:
 
     def landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the robot's camera."""
-        return Landmarks(lens, self._instant, blocks_of(self.room))
+        return Landmarks(lens, self._instant, blocks_of(self.room), self._seed)
 
     def call_landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the camera in front of the caller."""
@@ -106,7 +107,7 @@ class Stage:
             actor = caller.at(time_s - self.start_s)
             return Instant(time_s, _portrait_pose(actor), (actor,), 1.0)
 
-        return Landmarks(lens, instant, blocks_of(None), has_identity=False)
+        return Landmarks(lens, instant, blocks_of(None), self._seed, has_identity=False)
 
     @property
     def servos(self) -> Servos:
