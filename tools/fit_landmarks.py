@@ -161,13 +161,12 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
         order = [(samples[k].clip, samples[k].person, samples[k].frame) for k in np.flatnonzero(known)]
         if target in (FOUND, FITTED):
             latent, found["weights"][target], found["own"][:, target] = _probit(x, y > 0.0, who)
-            slope = float((latent * y).sum() / (latent**2 + 1.0).sum())
-            even, is_open = _surprise(latent, y > 0.0)
-            surprises.append((even, is_open))
-            share, stays_s = _lasting(
-                [key for key, fit in zip(order, is_open, strict=True) if fit], even[is_open, None]
-            )
-            found["lasting"][target] = math.sin(math.pi / 2 * share), stays_s
+            surprises.append(_surprise(latent, y > 0.0))
+            found["lasting"][target] = _lasting_yes(order, latent, y > 0.0)
+            if target == FITTED:
+                noisy = latent + np.random.default_rng(0).normal(size=len(latent))
+                # The score of all but the worst tenth is nearly one; this makes that tenth alike.
+                slope = float(np.quantile(y[y > 0.0], 0.1) / np.quantile(noisy[noisy > 0.0], 0.1))
             continue
         common, own = _mixed(x, y[:, None], who, OWN_FEATURES, 1.0, 12.0)
         rest = y - x @ common[:, 0] - np.einsum("nk,nk->n", x[:, :OWN_FEATURES], own[who, :, 0])
@@ -279,14 +278,45 @@ def _mixed(
 
 def _lasting(order: list[tuple[int, int, int]], even: Doubles) -> Doubles:
     """The share of the noise that stays from frame to frame, and for how long."""
-    rows = {key: row for row, key in enumerate(order)}
+    power = float((even**2).sum(axis=1).mean())
+    return _share_and_time(
+        [
+            float((even[one] * even[other]).sum() / power / max(len(one), 1))
+            for one, other in (_pairs(order, lag) for lag in range(1, FRAMES))
+        ]
+    )
+
+
+def _lasting_yes(order: list[tuple[int, int, int]], latent: Doubles, is_so: NDArray[np.bool_]) -> Doubles:
+    """The same of a probit's noise: so that yes and no change places as often as they did."""
+    rng = np.random.default_rng(0)
     alike = []
     for lag in range(1, FRAMES):
-        pairs = [(row, rows[c, p, f + lag]) for (c, p, f), row in rows.items() if (c, p, f + lag) in rows]
-        one, other = even[[a for a, _ in pairs]], even[[b for _, b in pairs]]
-        alike.append(float((one * other).sum() / (even**2).sum(axis=1).mean() / max(len(pairs), 1)))
+        one, other = _pairs(order, lag)
+        changes = float((is_so[one] != is_so[other]).mean())
+        first, second = rng.normal(size=(2, len(one), 50))
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            middle = (low + high) / 2
+            then = middle * first + math.sqrt(1.0 - middle * middle) * second
+            given = ((latent[one, None] + first > 0.0) != (latent[other, None] + then > 0.0)).mean()
+            low, high = (middle, high) if given > changes else (low, middle)
+        alike.append((low + high) / 2)
+    return _share_and_time(alike)
+
+
+def _pairs(order: list[tuple[int, int, int]], lag: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the same face, so many frames apart."""
+    rows = {key: row for row, key in enumerate(order)}
+    pairs = [(row, rows[c, p, f + lag]) for (c, p, f), row in rows.items() if (c, p, f + lag) in rows]
+    one, other = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    return one, other
+
+
+def _share_and_time(alike: list[float]) -> Doubles:
+    """From correlations one, two … frames apart."""
     first, last = alike[0], alike[-1]
-    share = min(max(first + (first - alike[1]) / 2, 0.0), 0.98)
+    share = min(max(first + (first - alike[1]) / 2, 0.0), 0.99)
     # `vision_errors` moves from knot to knot: after a whole knot's time about a sixth is left.
     fall = math.log(max(share, 0.02) / max(last, 0.01)) / ((FRAMES - 1) / RATE_HZ)
     return np.array([share, min(max(1.5 / max(fall, 1e-3), 0.15), 3.0)])
