@@ -67,9 +67,7 @@ def load() -> tuple[Errors, str]:
         with np.load(DATA) as file:
             about = str(file["about"])
             people = tuple(json.loads(about)["people"])
-            arrays = {
-                name: np.ascontiguousarray(file[name], dtype=np.float64) for name in Errors._fields[1:]
-            }
+            arrays = {name: np.ascontiguousarray(file[name], dtype=np.float64) for name in Errors._fields[1:]}
             errors = Errors(people, **arrays)
     except (OSError, ValueError, KeyError) as exc:
         raise ConfigError(f"{DATA.name}: no fit of vision's errors ({exc}); run `{COMMAND}`") from exc
