@@ -4,9 +4,9 @@ A light model for long runs, a millisecond of work for a second; `sim.mujoco_bod
 obey one law of the servo, whose numbers stand here. It is an analogue servo's: the bridge drives in proportion to
 the error, takes back in proportion to the speed, and a motor's own voltage works against it:
 
-    torque = clip(stall · supply · (error − LEAD_S · speed) / BAND_RAD, ± stall · supply) − stall / NO_LOAD · speed
+    torque = clip(stall · supply · (error − lead · speed) / BAND_RAD, ± stall · supply) − stall / NO_LOAD · speed
 
-On a ramp the shaft then lags LEAD_S + BAND_RAD / NO_LOAD_RAD_S = .067 s behind, whatever hangs on it; the dead time
+On a ramp the shaft then lags lead + BAND_RAD / NO_LOAD_RAD_S = .067 s behind, whatever hangs on it; the dead time
 and the wait for the next pulse make it the .09 s that `servo_lag_s` of the body files says. A load makes it droop
 by BAND_RAD · load / stall.
 """
@@ -16,6 +16,7 @@ import random
 from collections import deque
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from drivers.balance import support_edges
@@ -29,17 +30,32 @@ STEP_S = 0.002
 DEAD_S = 0.015  # a hobby servo's controller samples the pulse and switches its bridge this much later
 BAND_RAD = 0.08  # a servo pushes with all it has from this error on
 NO_LOAD_RAD_S = 7.0  # .15 s for 60°, what hobby servos of 10 to 20 kg·cm do
-LEAD_S = 0.0553  # of the speed it takes back; makes the lag what the robot was tuned to
-DEAD_BAND_RAD = 0.005  # three microseconds of pulse: a smaller error is not answered
 ROTOR_KG_M2 = 1e-3  # a hobby servo's rotor, seen through its gears
-FRICTION = 0.06  # of the gears, as a share of the stall torque; holds what the dead band lets go
-BACKLASH_RAD = 0.008  # from one side of the gears to the other
 AMPERES_PER_NM = 2.5  # what a stalled servo takes
 SUPPLY_V = 6.0
-SUPPLY_OHM = 0.08  # the supply's, its wires' and its plugs'
 LIMP_SHARE = 0.6  # of the supply; below, a servo's own controller resets
 FALLEN_RAD = 0.5  # no stand comes back from there
 ZERO_ERROR_RAD, GAIN_ERROR = 0.02, 0.02  # one sigma of a servo that was put on its spline by hand
+
+
+class Servos(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the law differs from servo to servo; the defaults are a hobby servo's."""
+
+    lead_s: float = 0.0553  # of the speed it takes back; makes the lag what the robot was tuned to
+    dead_rad: float = 0.005  # three microseconds of pulse: a smaller error is not answered
+    friction: float = 0.06  # of the gears, as a share of the stall torque; holds what the dead band lets go
+    backlash_rad: float = 0.008  # from one side of the gears to the other
+    supply_ohm: float = 0.08  # of the supply, its wires and its plugs
+
+    @property
+    def sag_per_nm(self) -> float:
+        """The share of the supply that a newton metre costs."""
+        return AMPERES_PER_NM * self.supply_ohm / SUPPLY_V
+
+
+HOBBY = Servos()
+HARDEST = Servos(lead_s=0.0, dead_rad=0.0, friction=0.0, backlash_rad=0.0, supply_ohm=0.0)
+"""Takes nothing back and loses nothing: the worst for the stand."""
 
 
 class Plant(Protocol):
@@ -123,8 +139,8 @@ class Pulses:
 class LightBody:
     """A body under a hand-written physics. With a seed its servos are as imperfect as true ones.
 
-    What it leaves out: the base does not feel the arm but by tipping, it lands without bouncing, and a stand that
-    tips turns about one edge.
+    What it leaves out: the base feels the arm only by tipping, so wheels do not roll away under its push and it tips
+    sooner; it lands without bouncing or rocking on; a stand that tips turns about one edge.
     """
 
     def __init__(
@@ -133,13 +149,12 @@ class LightBody:
         time_s: float = 0.0,
         seed: int | None = None,
         surface: Surface = WOOD,
-        lead_s: float = LEAD_S,
+        servos: Servos = HOBBY,
     ) -> None:
         count = len(body.joint)
         self._body = body
-        self._links = links_of(body)
-        sag = AMPERES_PER_NM * SUPPLY_OHM / SUPPLY_V
-        self._law = Law(STEP_S, BAND_RAD, lead_s, DEAD_BAND_RAD, sag, LIMP_SHARE)
+        self._links = links_of(body, servos)
+        self._law = Law(STEP_S, BAND_RAD, servos.lead_s, servos.dead_rad, servos.sag_per_nm, LIMP_SHARE)
         self._motion = Motion(
             angle_rad=np.array(body.rest_rad, np.float64),
             speed_rad_s=np.zeros(count),
@@ -212,11 +227,11 @@ def checked_share(share: float) -> float:
     return share
 
 
-def links_of(body: Body) -> Links:
+def links_of(body: Body, servos: Servos) -> Links:
     """The body in the loop's arrays."""
     joints = body.joint
     servo = [
-        (j.max_torque_nm, NO_LOAD_RAD_S, ROTOR_KG_M2, FRICTION * j.max_torque_nm, BACKLASH_RAD)
+        (j.max_torque_nm, NO_LOAD_RAD_S, ROTOR_KG_M2, servos.friction * j.max_torque_nm, servos.backlash_rad)
         for j in joints
     ]
     return Links(

@@ -18,9 +18,9 @@ Whole = NDArray[np.int64]
 Vector = tuple[float, float, float]
 F = TypeVar("F", bound=Callable[..., Any])
 
-MOTOR_NM = 1.0  # each; what the gears let through
-MOTOR_NM_S = 0.5  # torque for each rad/s that a wheel lacks
-MOTOR_KG_M2 = 1.2e-4  # rotor through its gears, and the wheel
+MOTOR_NM = 0.3  # each, stalled; what the gears let through
+MOTOR_NM_S = 0.2  # torque for each rad/s that a wheel lacks; with the base's weight a lag of 20 ms
+MOTOR_KG_M2 = 2e-3  # a rotor through its gears
 MOTOR_DRAG_NM_S = 1e-3
 ROUNDS = 8  # of the two wheels' forces: each changes the other's slip
 LIES_RAD = 1.4  # further it does not turn: the arm and the screen lie on the table

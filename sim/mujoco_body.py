@@ -13,35 +13,29 @@ import numpy as np
 from drivers.balance import GRAVITY_M_S2
 from drivers.body import Body, Foot, Matrix, Wheels
 from sim.body import (
-    AMPERES_PER_NM,
-    BACKLASH_RAD,
     BAND_RAD,
-    DEAD_BAND_RAD,
     FALLEN_RAD,
-    FRICTION,
-    LEAD_S,
+    HOBBY,
     LIMP_SHARE,
     NO_LOAD_RAD_S,
     ROTOR_KG_M2,
     STEP_S,
-    SUPPLY_OHM,
-    SUPPLY_V,
     Imperfection,
     Pulses,
+    Servos,
     checked_share,
 )
-from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_NM, MOTOR_NM_S
+from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S
 from sim.wheels import WOOD, Surface, wheel_speeds
 
-LOOK_STEPS = 5  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
-WHEEL_WIDTH_M = 0.025
+LOOK_STEPS = 10  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
 WHEEL_MASS_KG = 0.02  # each; taken from the base's
 CASTER_RADIUS_M = 0.01
 AXES = {"x": "1 0 0", "y": "0 1 0", "z": "0 0 1"}
 
 
 class MujocoBody:
-    """A body under MuJoCo's physics; see `sim.body.Plant`. Dead band, backlash and the supply's sag act every 10 ms."""
+    """A body under MuJoCo's physics; see `sim.body.Plant`. Backlash and the supply's sag act every 20 ms."""
 
     def __init__(
         self,
@@ -49,25 +43,30 @@ class MujocoBody:
         time_s: float = 0.0,
         seed: int | None = None,
         surface: Surface = WOOD,
-        lead_s: float = LEAD_S,
+        servos: Servos = HOBBY,
     ) -> None:
         count = len(body.joint)
         self._body = body
-        self.model = mujoco.MjModel.from_xml_string(mjcf(body, surface))
+        self.model = mujoco.MjModel.from_xml_string(mjcf(body, surface, servos))
         self.data = mujoco.MjData(self.model)
         self._pulses = Pulses(body, Imperfection(count, seed), time_s)
         self._start_s, self._steps = time_s, 0
-        self._joints = np.array([self.model.joint(joint.name).qposadr[0] for joint in body.joint])
+        first = int(self.model.joint(body.joint[0].name).qposadr[0])
+        # Views into MuJoCo's own numbers: to ask for one costs a microsecond.
+        self._joints = self.data.qpos[first : first + count]
+        self._ctrl, self._force_nm = self.data.ctrl[:count], self.data.actuator_force[:count]
+        self._least_nm, self._most_nm = self.model.actuator_forcerange[:count].T
+        self._gain, self._bias = self.model.actuator_gainprm[:count, 0], self.model.actuator_biasprm[:count]
+        self._upright = self.data.body("base").xmat[8:]  # cosine of the base's tilt
+        self._least_upright = 1.0
         self._shown_rad = np.array(body.rest_rad, np.float64)
         self._stall_nm = np.array([joint.max_torque_nm for joint in body.joint])
         self._is_driven = np.zeros(count, np.bool_)
         self._given_supply = 1.0
-        self._lead_s = lead_s
-        self.data.qpos[self._joints] = self.data.ctrl[:count] = body.rest_rad
+        self._servos = servos
+        self._joints[:] = self._ctrl[:] = body.rest_rad
         self._power()
         mujoco.mj_forward(self.model, self.data)
-        self._upright = self.data.body("base").xmat[8:]  # a view: cosine of the base's tilt
-        self._least_upright = 1.0
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
@@ -96,9 +95,9 @@ class MujocoBody:
 
     def stand_up(self) -> None:
         """Put it back on its foot, in the middle and at rest, with its joints as they are."""
-        angles = self.data.qpos[self._joints].copy()
+        angles = self._joints.copy()
         self.data.qpos[:] = self.model.qpos0
-        self.data.qpos[self._joints] = angles
+        self._joints[:] = angles
         self.data.qvel[:] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
@@ -134,34 +133,28 @@ class MujocoBody:
 
     def _played(self) -> Matrix:
         """Where the links are behind their gears' backlash."""
-        shaft, half = self.data.qpos[self._joints], BACKLASH_RAD / 2
-        links: Matrix = np.minimum(np.maximum(self._shown_rad, shaft - half), shaft + half)
+        half = self._servos.backlash_rad / 2
+        links: Matrix = np.minimum(np.maximum(self._shown_rad, self._joints - half), self._joints + half)
         return links
 
     def _aim(self, wanted_rad: Matrix) -> None:
-        count = len(self._body.joint)
         has_pulse = ~np.isnan(wanted_rad)
-        error = np.abs(wanted_rad - self.data.qpos[self._joints])
-        self._is_driven = has_pulse & ~(error < DEAD_BAND_RAD)
-        self.data.ctrl[:count] = np.where(has_pulse, wanted_rad, self.data.ctrl[:count])
+        self._is_driven = has_pulse & ~(np.abs(wanted_rad - self._joints) < self._servos.dead_rad)
+        np.copyto(self._ctrl, wanted_rad, where=has_pulse)
         self._power()
 
     def _power(self) -> None:
         """What the supply leaves the servos."""
-        count = len(self._body.joint)
-        drawn_nm = float(np.abs(self.data.actuator_force[:count]).sum())
-        sag = AMPERES_PER_NM * SUPPLY_OHM / SUPPLY_V * drawn_nm
+        sag = self._servos.sag_per_nm * sum(map(abs, self._force_nm.tolist()))
         supply = self._given_supply * max(1.0 - sag, 0.0)
-        most = np.where(self._is_driven & (supply >= LIMP_SHARE), self._stall_nm * supply, 0.0)
-        self.model.actuator_forcerange[:count, 0] = -most
-        self.model.actuator_forcerange[:count, 1] = most
-        stiff = self._stall_nm * supply / BAND_RAD
-        self.model.actuator_gainprm[:count, 0] = stiff
-        self.model.actuator_biasprm[:count, 1] = -stiff
-        self.model.actuator_biasprm[:count, 2] = -stiff * self._lead_s
+        most = self._stall_nm * self._is_driven * (supply if supply >= LIMP_SHARE else 0.0)
+        self._most_nm[:], self._least_nm[:] = most, -most
+        stiff = self._stall_nm * (supply / BAND_RAD)
+        self._gain[:] = stiff
+        self._bias[:, 1], self._bias[:, 2] = -stiff, -stiff * self._servos.lead_s
 
 
-def mjcf(body: Body, surface: Surface = WOOD) -> str:
+def mjcf(body: Body, surface: Surface = WOOD, servos: Servos = HOBBY) -> str:
     """The robot as MuJoCo's own XML: `base` free on a plane, its joints and servos in the body's order."""
     root = ET.Element("mujoco", model=body.name)
     ET.SubElement(root, "compiler", angle="radian", inertiafromgeom="false")
@@ -175,6 +168,7 @@ def mjcf(body: Body, surface: Surface = WOOD) -> str:
         type="plane",
         size="5 5 0.1",
         friction=f"{surface.friction:g}",
+        condim="1",  # of a pair the larger counts: casters slide on it, all else rubs
         contype="1",
         conaffinity="2",
     )
@@ -208,17 +202,12 @@ def mjcf(body: Body, surface: Surface = WOOD) -> str:
                     "joint",
                     name=name,
                     axis="0 1 0",
-                    armature="1e-4",
+                    armature=f"{MOTOR_KG_M2:g}",
                     damping=f"{MOTOR_DRAG_NM_S:g}",
                     frictionloss=f"{drag_nm:.9g}",
                 )
-                _add_contact(
-                    wheel,
-                    "cylinder",
-                    (base.wheel_radius_m, WHEEL_WIDTH_M / 2),
-                    (0.0, 0.0, 0.0),
-                    quat="1 1 0 0",
-                )
+                # A tyre's crown: it touches in a point. A cylinder's edge would rub in every turn.
+                _add_contact(wheel, "sphere", (base.wheel_radius_m,), (0.0, 0.0, 0.0))
     for joint in body.joint:
         parent = ET.SubElement(parent, "body", name=f"{joint.name}_link", pos=_spaced(joint.offset_m))
         _add_inertial(parent, joint.link.mass_kg, joint.link.centre_m, joint.link.inertia_kg_m2)
@@ -232,14 +221,14 @@ def mjcf(body: Body, surface: Surface = WOOD) -> str:
             axis=AXES[joint.axis],
             armature=f"{ROTOR_KG_M2:g}",
             damping=f"{damping:.9g}",
-            frictionloss=f"{FRICTION * torque:.9g}",
+            frictionloss=f"{servos.friction * torque:.9g}",
         )
         ET.SubElement(
             actuators,
             "position",
             joint=joint.name,
             kp=f"{torque / BAND_RAD:.9g}",
-            kv=f"{torque / BAND_RAD * LEAD_S:.9g}",  # these two as long as the supply is whole
+            kv=f"{torque / BAND_RAD * servos.lead_s:.9g}",  # these two as long as the supply is whole
             forcerange=_spaced((-torque, torque)),
         )
     if isinstance(base, Wheels):
