@@ -6,7 +6,6 @@ among furniture: what a driver of the base will stand on. Room frame, as `sim.ro
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -26,6 +25,8 @@ from sim.dynamics import (
     Reals,
     roll,
 )
+from sim.floor import ORIGIN, Bump, Disc, Pose, way_off, way_out
+from sim.room import Footprint
 
 STEP_S = 0.002
 WHEELS_SHARE = 0.45  # of the weight is what slipping wheels bear in MuJoCo; the casters bear the rest
@@ -41,37 +42,6 @@ class Surface(msgspec.Struct, frozen=True, kw_only=True):
 
 WOOD = Surface(friction=0.8, rolling=0.0)  # rubber on wood; MuJoCo's plane has no rolling resistance either
 CARPET = Surface(friction=0.5, rolling=0.04)
-
-
-class Footprint(Protocol):
-    """What a piece of furniture covers of the floor."""
-
-    @property
-    def centre_m(self) -> tuple[float, float]: ...
-
-    @property
-    def size_m(self) -> tuple[float, float]: ...
-
-    @property
-    def yaw_rad(self) -> float: ...
-
-
-class Pose(msgspec.Struct, frozen=True, kw_only=True):
-    """A place on the floor and where it faces."""
-
-    x_m: float = 0.0
-    y_m: float = 0.0
-    yaw_rad: float = 0.0
-
-
-_ORIGIN = Pose()
-
-
-class Bump(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the base touches: from where, against its own front and positive to the left, and how fast."""
-
-    bearing_rad: float
-    speed_m_s: float
 
 
 def rolling_of(body: Body, wheels: Wheels, surface: Surface) -> Reals:
@@ -127,7 +97,7 @@ class Base:
         body: Body,
         surface: Surface = WOOD,
         footprints: Sequence[Footprint] = (),
-        start: Pose = _ORIGIN,
+        start: Pose = ORIGIN,
         time_s: float = 0.0,
     ) -> None:
         """Raises ConfigError for a body that stands on a foot."""
@@ -136,6 +106,7 @@ class Base:
         self._wheels = body.base
         self._rolling = rolling_of(body, body.base, surface)
         self._footprints = tuple(footprints)
+        self.discs: tuple[Disc, ...] = ()  # what moves: legs, pets; put anew as they do
         self._wanted = np.zeros(2)
         self._state = np.zeros(STATES)
         self._state[[X_M, Y_M, YAW_RAD]] = start.x_m, start.y_m, start.yaw_rad
@@ -171,11 +142,16 @@ class Base:
         self.odometry.see(float(self._state[LEFT_RAD]), float(self._state[RIGHT_RAD]))
 
     def _touch(self) -> None:
-        """Furniture stops what goes into it; along it the base slides."""
+        """What it drives into stops it; along that it scrapes."""
         self.bump = None
-        x, y, yaw = self._state[[X_M, Y_M, YAW_RAD]]
-        for footprint in self._footprints:
-            away = way_out(footprint, float(x), float(y), self._wheels.outline_radius_m)
+        x, y, yaw = (float(number) for number in self._state[[X_M, Y_M, YAW_RAD]])
+        radius_m = self._wheels.outline_radius_m
+        things: tuple[Footprint | Disc, ...] = (*self._footprints, *self.discs)
+        for thing in things:
+            if isinstance(thing, Disc):
+                away = way_off(thing, x, y, radius_m)
+            else:
+                away = way_out(thing, x, y, radius_m)
             if away is None:
                 continue
             x, y = x + away[0], y + away[1]
@@ -187,23 +163,3 @@ class Base:
             if self.bump is None or speed > self.bump.speed_m_s:
                 self.bump = Bump(bearing_rad=into, speed_m_s=max(speed, 0.0))
         self._state[[X_M, Y_M]] = x, y
-
-
-def way_out(footprint: Footprint, x_m: float, y_m: float, radius_m: float) -> tuple[float, float] | None:
-    """The shortest way, in metres, that a disc must go to stand clear of a rectangle; None if it does."""
-    turn_cos, turn_sin = math.cos(footprint.yaw_rad), math.sin(footprint.yaw_rad)
-    dx, dy = x_m - footprint.centre_m[0], y_m - footprint.centre_m[1]
-    along, across = turn_cos * dx + turn_sin * dy, turn_cos * dy - turn_sin * dx
-    half_x, half_y = footprint.size_m[0] / 2, footprint.size_m[1] / 2
-    near_x, near_y = min(max(along, -half_x), half_x), min(max(across, -half_y), half_y)
-    gap = math.hypot(along - near_x, across - near_y)
-    if gap >= radius_m:
-        return None
-    if gap > 0.0:
-        share = (radius_m - gap) / gap
-        move_x, move_y = (along - near_x) * share, (across - near_y) * share
-    elif half_x - abs(along) < half_y - abs(across):
-        move_x, move_y = math.copysign(half_x - abs(along) + radius_m, along), 0.0
-    else:
-        move_x, move_y = 0.0, math.copysign(half_y - abs(across) + radius_m, across)
-    return turn_cos * move_x - turn_sin * move_y, turn_sin * move_x + turn_cos * move_y
