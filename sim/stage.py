@@ -123,6 +123,10 @@ class Stage:
         """Everybody in the room."""
         return self.world.actors(time_s - self.start_s)
 
+    def light_at(self, time_s: float) -> float:
+        """How bright the room is: a fault's light while there is one."""
+        return self.world.light(time_s - self.start_s) if self.light is None else self.light
+
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
         taken = next((taken for taken in self._taken if abs(taken.time_s - time_s) < 1e-6), None)
@@ -187,8 +191,7 @@ class Stage:
     def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
         pose = self._base @ self.plant.base_pose @ forward(self._body, self.angles_rad)[-1]
-        light = self.world.light(time_s - self.start_s) if self.light is None else self.light
-        taken = Instant(time_s, pose, self.actors(time_s), light)
+        taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
 
