@@ -170,6 +170,7 @@ class LightBody:
         self._wanted = np.zeros(2)
         self._pulses = Pulses(body, Imperfection(count, seed), time_s)
         self._start_s, self._steps = time_s, 0
+        self._integrate(0, [])  # loads the machine code, for which the first step could not wait
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
@@ -210,14 +211,17 @@ class LightBody:
         until = math.floor((now_s - self._start_s) / STEP_S + 1e-6)
         if until <= self._steps:
             return
-        frames = self._pulses.take(until)
+        self._integrate(until, self._pulses.take(until))
+        self._steps = until
+
+    def _integrate(self, until: int, frames: list[tuple[int, list[float]]]) -> None:
+        """Steps up to `until`, with the angles asked for at some of them."""
         count = len(self._body.joint)
         steps = np.array([step - self._steps for step, _ in frames], np.int64)
         asked = np.array([angles for _, angles in frames], np.float64).reshape(len(frames), count)
         dynamics.integrate(
             until - self._steps, self._links, self._law, self._motion, steps, asked, self._rolling, self._wanted
         )  # fmt: skip
-        self._steps = until
 
 
 def checked_share(share: float) -> float:
