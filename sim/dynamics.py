@@ -4,19 +4,17 @@ Newton's and Euler's equations outwards and inwards (R. Featherstone, "Rigid Bod
 chapters 5 and 6), in the base's frame. No fast-math and no threads: the same input gives the same bits.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from drivers.balance import GRAVITY_M_S2
+from sim.compiled import compiled
 
 Reals = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Vector = tuple[float, float, float]
-F = TypeVar("F", bound=Callable[..., Any])
 
 MOTOR_NM = 0.3  # each, stalled; what the gears let through
 MOTOR_NM_S = 0.2  # torque for each rad/s that a wheel lacks; with the base's weight a lag of 20 ms
@@ -35,11 +33,6 @@ EDGE, TILT_RAD, TILT_RATE_RAD_S, TILT_PUSH_RAD_S2, SUPPLY, GIVEN_SUPPLY = range(
 STATES = 11
 # Of what it rolls on: wheel, track, mass, inertia about the upright axis, traction a wheel in N, drag in N.
 RADIUS_M, TRACK_M, MASS_KG, INERTIA_KG_M2, GRIP_N, DRAG_N = range(6)
-
-
-def _compiled(function: F) -> F:
-    """Machine code at the first call, kept on disk; without the interpreter's lock while it runs."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 class Links(NamedTuple):
@@ -92,39 +85,39 @@ class _Scratch(NamedTuple):
     swirl: Reals
 
 
-@_compiled
+@compiled
 def _row(rows: Reals, i: int) -> Vector:
     return rows[i, 0], rows[i, 1], rows[i, 2]
 
 
-@_compiled
+@compiled
 def _put(rows: Reals, i: int, a: Vector) -> None:
     rows[i, 0], rows[i, 1], rows[i, 2] = a
 
 
-@_compiled
+@compiled
 def _dot(a: Vector, b: Vector) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@_compiled
+@compiled
 def _cross(a: Vector, b: Vector) -> Vector:
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@_compiled
+@compiled
 def _more(a: Vector, weight: float, b: Vector) -> Vector:
     """a + weight · b."""
     return a[0] + weight * b[0], a[1] + weight * b[1], a[2] + weight * b[2]
 
 
-@_compiled
+@compiled
 def _carried(push: Vector, spin: Vector, rate: Vector, arm: Vector) -> Vector:
     """Acceleration at the end of an arm on a link that turns."""
     return _more(_more(push, 1.0, _cross(rate, arm)), 1.0, _cross(spin, _cross(spin, arm)))
 
 
-@_compiled
+@compiled
 def _swirl(x: Vector, y: Vector, z: Vector, inertia: Vector, spin: Vector, rate: Vector) -> Vector:
     """Moment that keeps a link with these own axes turning about its centre: dL/dt."""
     zero = (0.0, 0.0, 0.0)
@@ -135,7 +128,7 @@ def _swirl(x: Vector, y: Vector, z: Vector, inertia: Vector, spin: Vector, rate:
     return _more(faster, 1.0, _cross(spin, spun))
 
 
-@_compiled
+@compiled
 def _outwards(
     links: Links, angle: Reals, speed: Reals, faster: Reals, push: Vector, spin: Vector, rate: Vector, s: _Scratch
 ) -> tuple[Vector, Vector]:  # fmt: skip
@@ -179,7 +172,7 @@ def _outwards(
     return force, moment
 
 
-@_compiled
+@compiled
 def _along(turn: Reals, k: int, axis: Vector) -> Vector:
     """An axis in link k's own frame."""
     return (
@@ -189,7 +182,7 @@ def _along(turn: Reals, k: int, axis: Vector) -> Vector:
     )
 
 
-@_compiled
+@compiled
 def _shared(
     links: Links, k: int, s: _Scratch, one: Vector, one_at: Vector, two: Vector, two_at: Vector
 ) -> float:
@@ -204,7 +197,7 @@ def _shared(
     return total
 
 
-@_compiled
+@compiled
 def _inertia(links: Links, s: _Scratch, out: Reals) -> None:
     """The joints' mass matrix, rotors included."""
     count = links.axis.shape[0]
@@ -218,7 +211,7 @@ def _inertia(links: Links, s: _Scratch, out: Reals) -> None:
         out[i, i] += links.servo[i, ROTOR_KG_M2]
 
 
-@_compiled
+@compiled
 def _solve(matrix: Reals, right: Reals) -> None:
     """Overwrite `right` with the solution for a symmetric positive matrix, by Cholesky's method in place."""
     count = right.shape[0]
@@ -238,7 +231,7 @@ def _solve(matrix: Reals, right: Reals) -> None:
         right[i] /= matrix[i, i]
 
 
-@_compiled
+@compiled
 def _tip(links: Links, s: _Scratch, force: Vector, moment: Vector, whole: Reals, step_s: float) -> None:
     """Over the edge that the ground would have to pull at, as a pendulum that stands on it; back, or over."""
     edge = int(whole[EDGE])
@@ -268,7 +261,7 @@ def _tip(links: Links, s: _Scratch, force: Vector, moment: Vector, whole: Reals,
     whole[TILT_RATE_RAD_S], whole[TILT_PUSH_RAD_S2] = rate, push
 
 
-@_compiled
+@compiled
 def _base_motion(links: Links, whole: Reals, wheels: Reals) -> tuple[Vector, Vector, Vector]:
     """The base's acceleration with gravity as a push upwards, its spin, and the spin's change."""
     tilt = whole[TILT_RAD]
@@ -287,7 +280,7 @@ def _base_motion(links: Links, whole: Reals, wheels: Reals) -> tuple[Vector, Vec
     return push, _more(spin, whole[TILT_RATE_RAD_S], axis), _more(rate, whole[TILT_PUSH_RAD_S2], axis)
 
 
-@_compiled
+@compiled
 def roll(state: Reals, rolling: Reals, wanted_rad_s: Reals, step_s: float) -> None:
     """One step of motors, wheels and base. `wanted_rad_s` is what the left and the right wheel shall turn with.
 
@@ -331,7 +324,7 @@ def roll(state: Reals, rolling: Reals, wanted_rad_s: Reals, step_s: float) -> No
     state[RIGHT_RAD] += wheel[1] * step_s
 
 
-@_compiled
+@compiled
 def integrate(
     steps: int, links: Links, law: Law, motion: Motion, frame_step: Whole, frame_rad: Reals,
     rolling: Reals, wanted: Reals,

@@ -6,18 +6,16 @@ Its plane lies at one height; it turns once a scan, so a base that moves sees th
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from sim.compiled import compiled
 from sim.floor import Disc, Pose
 from sim.room import Room
 
 Reals = NDArray[np.float64]
-F = TypeVar("F", bound=Callable[..., Any])
 
 GRAZING = 0.12  # cosine of the beam against a surface, below which most echoes are lost: 7 degrees
 
@@ -109,12 +107,7 @@ def walls_of(room: Room, height_m: float) -> Reals:
     return np.array(rows, np.float64).reshape(-1, 6)
 
 
-def _compiled(function: F) -> F:
-    """Machine code at the first call, kept on disk; without the interpreter's lock while it runs."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def cast_beams(places: Reals, walls: Reals, discs: Reals, found_m: Reals, facing: Reals) -> None:
     """Of each beam the range of the first thing, inf for none, and the cosine at which it meets it.
 

@@ -123,7 +123,10 @@ def _painters_digest() -> bytes:
     digest = hashlib.sha256(np.__version__.encode())
     for file in (
         mesh.DATA,
-        *(Path(__file__).with_name(name) for name in ("mesh.py", "surfaces.py", "paint.py", "raster.py")),
+        *(
+            Path(__file__).with_name(name)
+            for name in ("mesh.py", "surfaces.py", "paint.py", "raster.py", "compiled.py")
+        ),
     ):
         digest.update(file.read_bytes())
     return digest.digest()

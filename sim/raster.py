@@ -4,28 +4,20 @@ No fast-math and no threads, so that the same scene always gives the same bytes.
 y left, z up; a point is at column cx - f*y/x and row cy - f*z/x. The compiled code is kept on disk.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from sim.compiled import compiled
 
 Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Whole = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
-F = TypeVar("F", bound=Callable[..., Any])
 
 NEAR_M = 0.05
 
 
-def _compiled(function: F) -> F:
-    """Machine code at the first call, kept on disk; without the interpreter's lock while it runs."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def pose_vertices(
     rest: Reals, deltas: Reals, amounts: Reals, normals: Reals, sky: Reals, with_head: Reals, legs: Reals,
     stretch_m: np.float32, turn: Reals, pivot: Reals, to_camera: Reals, at_camera: Reals, lights: Reals,
@@ -85,7 +77,7 @@ def pose_vertices(
         shade[i, 3] = gloss * open_sky * lights[3, 1]
 
 
-@_compiled
+@compiled
 def fill_triangles(
     points: Reals, triangles: Whole, uv: Reals, kind: Whole, texture: Bytes, scale: np.float32,
     left: np.float32, top: np.float32, factor: np.float32, depth: Reals, ids: Whole,
@@ -141,7 +133,7 @@ def fill_triangles(
                 w1 += step1
 
 
-@_compiled
+@compiled
 def blend_triangles(
     points: Reals, shade: Reals, triangles: Whole, uv: Reals, kind: Whole, gloss: Reals, texture: Bytes,
     scale: np.float32, skin_rows: np.float32, left: int, top: int, factor: int, depth: Reals, ids: Whole,
@@ -235,7 +227,7 @@ def blend_triangles(
                     image[top + row, left + column, c] = np.uint8(value + np.float32(0.5))
 
 
-@_compiled
+@compiled
 def fill_face(
     corners: Doubles, uv: Doubles, texture_index: int, textures: Reals, colour: Doubles, texel_m: float,
     focal: float, cx: float, cy: float, depth: Reals, image: Bytes,
@@ -329,7 +321,7 @@ def fill_face(
                 image[y, x, c] = np.uint8(min(255.0, value))
 
 
-@_compiled
+@compiled
 def bake(
     uv: Reals, triangles: Whole, kinds: Whole, values: Reals, priority: Reals, out: Reals, best: Reals
 ) -> None:

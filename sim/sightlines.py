@@ -5,20 +5,17 @@ tangents (left, up) at one metre ahead of the camera; poses follow REP 103, as `
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from drivers.body import Matrix
 from drivers.camera import Lens
+from sim.compiled import compiled
 from sim.people import Actor
 from sim.room import Room
 
 Doubles = NDArray[np.float64]
-F = TypeVar("F", bound=Callable[..., Any])
 
 # Columns of what `faces_in_view` gives, one row an actor.
 X_PX, Y_PX, SIZE_PX, RANGE_M, PITCH_RAD, YAW_RAD, ROLL_RAD, HIDDEN, CUT, BY, MOUTH, BLINK = range(12)
@@ -37,11 +34,6 @@ FACE_HEIGHT_M = 0.18
 _NEARER_M = 0.08  # whoever is nearer by less does not hide anybody
 _NEAR_M = 0.15  # nearer than this is not in view
 _SAMPLES = 25  # points of a face that are looked for behind others
-
-
-def compiled(function: F) -> F:
-    """Machine code at the first call, kept on disk."""
-    return cast(F, njit(cache=True, error_model="numpy")(function))
 
 
 def blocks_of(room: Room | None) -> Doubles:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConfigError
 from sim import sightlines
-from sim.sightlines import Doubles, compiled
+from sim.compiled import compiled
+from sim.sightlines import Doubles
 
 DATA = Path(__file__).with_name("data") / "vision_errors.npz"
 COMMAND = "python tools/fit_landmarks.py"

@@ -1,0 +1,16 @@
+"""How the simulator's inner loops become machine code: one decorator for all of them."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Machine code at the first call, kept on disk; without the interpreter's lock while it runs.
+
+    No fast-math and no threads, so that the same input gives the same bits.
+    """
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
