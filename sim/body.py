@@ -23,10 +23,9 @@ from drivers.balance import support_edges
 from drivers.body import Body, Matrix, PwmServo, Wheels, transform
 from drivers.errors import ConfigError
 from sim import dynamics, wheels
-from sim.dynamics import Law, Links, Motion
+from sim.dynamics import STEP_S, Law, Links, Motion, steps_until
 from sim.wheels import WOOD, Surface
 
-STEP_S = 0.002
 DEAD_S = 0.015  # a hobby servo's controller samples the pulse and switches its bridge this much later
 BAND_RAD = 0.08  # a servo pushes with all it has from this error on
 NO_LOAD_RAD_S = 7.0  # .15 s for 60°, what hobby servos of 10 to 20 kg·cm do
@@ -208,7 +207,7 @@ class LightBody:
         self._motion.whole[dynamics.GIVEN_SUPPLY] = checked_share(share)
 
     def advance(self, now_s: float) -> None:
-        until = math.floor((now_s - self._start_s) / STEP_S + 1e-6)
+        until = steps_until(now_s, self._start_s)
         if until <= self._steps:
             return
         self._integrate(until, self._pulses.take(until))

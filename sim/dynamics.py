@@ -4,6 +4,7 @@ Newton's and Euler's equations outwards and inwards (R. Featherstone, "Rigid Bod
 chapters 5 and 6), in the base's frame. No fast-math and no threads: the same input gives the same bits.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ Reals = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Vector = tuple[float, float, float]
 
+STEP_S = 0.002  # of every simulated body, at both depths
 MOTOR_NM = 0.3  # each, stalled; what the gears let through
 MOTOR_NM_S = 0.2  # torque for each rad/s that a wheel lacks; with the base's weight a lag of 20 ms
 MOTOR_KG_M2 = 2e-3  # a rotor through its gears
@@ -33,6 +35,11 @@ EDGE, TILT_RAD, TILT_RATE_RAD_S, TILT_PUSH_RAD_S2, SUPPLY, GIVEN_SUPPLY = range(
 STATES = 11
 # Of what it rolls on: wheel, track, mass, inertia about the upright axis, traction a wheel in N, drag in N.
 RADIUS_M, TRACK_M, MASS_KG, INERTIA_KG_M2, GRIP_N, DRAG_N = range(6)
+
+
+def steps_until(now_s: float, start_s: float) -> int:
+    """How many whole steps have passed; a time that is a step's own but for rounding has it."""
+    return math.floor((now_s - start_s) / STEP_S + 1e-6)
 
 
 class Links(NamedTuple):

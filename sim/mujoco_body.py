@@ -19,13 +19,12 @@ from sim.body import (
     LIMP_SHARE,
     NO_LOAD_RAD_S,
     ROTOR_KG_M2,
-    STEP_S,
     Imperfection,
     Pulses,
     Servos,
     checked_share,
 )
-from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S
+from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S, STEP_S, steps_until
 from sim.wheels import WOOD, Surface, wheel_speeds
 
 LOOK_STEPS = 10  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
@@ -112,7 +111,7 @@ class MujocoBody:
         self._given_supply = checked_share(share)
 
     def advance(self, now_s: float) -> None:
-        until = math.floor((now_s - self._start_s) / STEP_S + 1e-6)
+        until = steps_until(now_s, self._start_s)
         frames = self._pulses.take(until)
         while self._steps < until:
             while frames and frames[0][0] <= self._steps:

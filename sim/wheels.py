@@ -18,17 +18,18 @@ from sim.dynamics import (
     RIGHT_RAD,
     SPEED_M_S,
     STATES,
+    STEP_S,
     TURN_RAD_S,
     X_M,
     Y_M,
     YAW_RAD,
     Reals,
     roll,
+    steps_until,
 )
 from sim.floor import ORIGIN, Bump, Disc, Pose, way_off, way_out
 from sim.room import Footprint
 
-STEP_S = 0.002
 WHEELS_SHARE = 0.45  # of the weight is what slipping wheels bear in MuJoCo; the casters bear the rest
 ENCODER_TICKS = 1440  # a turn of the wheel
 
@@ -134,7 +135,7 @@ class Base:
 
     def advance(self, now_s: float) -> None:
         """Integrate up to a time; earlier times are ignored."""
-        until = math.floor((now_s - self._start_s) / STEP_S + 1e-6)
+        until = steps_until(now_s, self._start_s)
         while self._steps < until:
             self._steps += 1
             roll(self._state, self._rolling, self._wanted, STEP_S)

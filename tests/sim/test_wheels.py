@@ -6,9 +6,10 @@ import pytest
 
 from drivers.body import FOLDER, load
 from drivers.errors import ConfigError
+from sim.dynamics import STEP_S
 from sim.floor import Disc, Pose, way_out
 from sim.room import Footprint
-from sim.wheels import CARPET, STEP_S, WOOD, Base, Surface
+from sim.wheels import CARPET, WOOD, Base, Surface
 
 BODY = load(FOLDER / "wheeled.toml")
 WALL = Footprint(name="wall", centre_m=(1.0, 0.0), size_m=(0.2, 4.0), yaw_rad=0.0)
