@@ -11,30 +11,22 @@ import msgspec
 
 from agent import rehearsal
 from agent.app import Options
-from agent.config import Config, ModelConfig, MotionConfig
+from agent.config import Config, ModelConfig
+from agent.figures import Figure
 
 SCENARIO = "living-room"  # five people: four in the room, one on a call
 SEED = 7
 CORES = 2  # what the goals are for
 WARM_UP_S = 2.0
-CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig())
+CONFIG = Config(model=ModelConfig(enabled=False))
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure, before it is printed."""
-
-    name: str
-    value: float
-    unit: str
-    n: int
-
-
-def measure(*, quick: bool) -> list[Measured]:
+def measure(*, quick: bool) -> list[Figure]:
     """All of them, one after the other; about three minutes, or one if `quick`."""
     figures = []
     for name, options, seconds in (
-        ("landmarks", Options(fidelity="landmarks", seed=SEED), 20.0 if quick else 60.0),
-        ("pixels", Options(seed=SEED), 5.0 if quick else 20.0),
+        ("landmarks", Options(scenario=SCENARIO, fidelity="landmarks", seed=SEED), 20.0 if quick else 60.0),
+        ("pixels", Options(scenario=SCENARIO, seed=SEED), 5.0 if quick else 20.0),
     ):
         figures.append(_speed(f"{name}_one_x", options, seconds, jobs=1))
         figures.append(_speed(f"{name}_x", options, seconds, jobs=CORES))
@@ -42,7 +34,7 @@ def measure(*, quick: bool) -> list[Measured]:
     return figures
 
 
-def _speed(name: str, options: Options, seconds: float, jobs: int) -> Measured:
+def _speed(name: str, options: Options, seconds: float, jobs: int) -> Figure:
     """Simulated seconds a second, over `jobs` processes that play one seed each: a sweep's throughput."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         list(pool.map(_play, [options] * jobs, [WARM_UP_S] * jobs))  # compiled, painted, loaded
@@ -50,21 +42,21 @@ def _speed(name: str, options: Options, seconds: float, jobs: int) -> Measured:
         seeds = [msgspec.structs.replace(options, seed=options.seed + job) for job in range(jobs)]
         list(pool.map(_play, seeds, [seconds] * jobs))
         wall_s = perf_counter() - began_s
-    return Measured(name=name, value=jobs * seconds / wall_s, unit="x", n=jobs)
+    return Figure(name=name, value=jobs * seconds / wall_s, unit="x", n=jobs)
 
 
 def _play(options: Options, seconds: float) -> None:
     rehearsal.simulate(CONFIG, options, seconds, None)
 
 
-def _identical(seconds: float) -> Measured:
+def _identical(seconds: float) -> Figure:
     """1 when two runs of one seed, in processes of their own, give the same bytes."""
     with tempfile.TemporaryDirectory(prefix="nod-bench-") as folder:
         files = [Path(folder) / f"{name}.mcap" for name in ("first", "second")]
         with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
             list(pool.map(_record, files, [seconds] * 2))
         digests = {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    return Measured(name="identical", value=float(len(digests) == 1), unit="1", n=2)
+    return Figure(name="identical", value=float(len(digests) == 1), unit="1", n=2)
 
 
 def _record(file: Path, seconds: float) -> None:

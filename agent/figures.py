@@ -2,7 +2,18 @@
 
 from collections import defaultdict, deque
 
+import msgspec
+
 KEEP = 20_000  # of each kind; at 100 Hz the last 200 seconds
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One number that an issue asks for, out of `n` measurements."""
+
+    name: str
+    value: float
+    unit: str
+    n: int
 
 
 class Figures:
