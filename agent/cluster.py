@@ -15,9 +15,7 @@ from agent.sweep import Job, Played
 from drivers.errors import ConfigError, DeviceError
 
 CONNECT_TIMEOUT_S = 10.0  # a scheduler in the same house answers within one
-_one_at_a_time = (
-    threading.Lock()
-)  # a run has a process for itself; a worker may have been given several threads
+_one_at_a_time = threading.Lock()  # a run has a process for itself, though a worker may have several threads
 
 
 def player(address: str) -> sweep.Player:

@@ -314,14 +314,6 @@ def _grouped(failed: Sequence[Result]) -> tuple[Group, ...]:
     return tuple(Group(what=what, results=tuple(results.values())) for what, results in ordered)
 
 
-def throughput(plan: Job, scenario: str, count: int, cores: int) -> float:
-    """× real time of a sweep over `count` seeds in `cores` processes, their start included."""
-    with tempfile.TemporaryDirectory(prefix="nod-sweep-") as folder:
-        with Results(Path(folder), lambda line: None) as results:
-            wanted = jobs(plan, [scenario], range(1, count + 1))
-            return run(wanted, results, local(cores, results.folder), lambda result: None).real_time_x
-
-
 def local(count: int, folder: Path) -> Player:
     """Plays in `count` processes on this machine; what they complain of goes to the LOG in the folder."""
     return lambda left: each_done(play, left, count, folder / LOG)
