@@ -35,16 +35,12 @@ from sim.faults import (
 from sim.scenario import Throughout
 from sim.truth import TRUTH_S, Truth
 
-LIMIT_MARGIN_RAD = (
-    0.06  # beyond the file's angles: how far a servo droops under load (tests/sim/test_tip_over.py)
-)
+LIMIT_MARGIN_RAD = 0.06  # beyond the file's angles: a servo droops under load (tests/sim/test_tip_over.py)
 SPEED_MARGIN = 1.25  # times the file's: a servo that is given a step every 20 ms runs after each
 SPEED_WINDOW = 4  # truths: two servo frames
 MOST_TILT_RAD = math.radians(1.0)
 REST_RAD_S = 0.02  # slower is rest
-SETTLE_S = (
-    0.3  # from the last pulse that changes to a joint at rest: dead time, and ten time constants of a servo
-)
+SETTLE_S = 0.3  # from the last pulse that changes to rest: dead time, and ten time constants of a servo
 PARKS_S = 5.0  # a board that hears nothing goes to its rest pose after so long, slowly
 STOPS_S = 0.25  # from the first report that it is stopped: what was said just before may still be carried out
 LETS_GO_S = 0.6  # after the button is let go, somebody releases the stop

@@ -189,8 +189,8 @@ class Stage:
         return _NO_PICTURE
 
     def _take(self, time_s: float) -> Instant:
-        self._advance(time_s)
-        pose = self._base @ self.plant.base_pose @ forward(self._body, self.angles_rad)[-1]
+        angles_rad = self.angles_rad  # first: it brings the plant up to date
+        pose = self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
         taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
