@@ -11,6 +11,7 @@ from sim import clock
 
 CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"))
 SECONDS = 4.0
+SAGGED = 100  # samples until the screen hangs in its servos: it weighs
 
 
 async def _play(scenario: Path, film: Path | None) -> list[float]:
@@ -33,5 +34,5 @@ def test_the_screen_nods_with_a_real_person(empty_room: Path, shared_dir: Path) 
     still = clock.run(_play(empty_room, None))
     moved = clock.run(_play(empty_room, shared_dir / "clips" / "yes.mkv"))
     print(f"yes.mkv: the screen's tilt goes from {min(moved):.3f} to {max(moved):.3f} rad")
-    assert np.ptp(still) < 1e-3
-    assert np.ptp(moved) > 0.15  # a nod of ±13° is .45 rad from end to end
+    assert np.ptp(still[SAGGED:]) < 1e-3
+    assert np.ptp(moved[SAGGED:]) > 0.15  # a nod of ±13° is .45 rad from end to end
