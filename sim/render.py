@@ -9,13 +9,13 @@ from drivers.body import Matrix, rotation
 from drivers.camera import Image, Lens
 from sim import mesh, patterns, people
 from sim.people import Actor, Person
+from sim.pets import person_or_pet
 from sim.raster import NEAR_M, blend_triangles, fill_face, fill_triangles, pose_vertices
 from sim.room import Block, Room
 
 KEY_LIGHT = (-0.55, 0.55, 0.62)  # towards the lamp beside the robot, room frame
 FILL_LIGHT = (-0.5, -0.8, 0.1)
 LIGHT_SHARES = (0.5, 0.5, 0.2)  # of sky, lamp and fill
-GLOSS = np.array([16.0, 110.0, 110.0, 26.0, 4.0, 40.0, 0.0], dtype=np.float32)  # per kind of surface
 TEXEL_M = 0.00037  # of a person's atlas
 DOUBLED_BELOW_PX = 70_000  # people who cover less are drawn at twice the size, then averaged
 FAR_M = 1e6
@@ -101,7 +101,7 @@ class Renderer:
         placed.sort(key=lambda pair: (-pair[0], pair[1].name))
         for depth_m, actor in placed:
             if actor.name not in self._people:
-                self._people[actor.name] = people.person(actor.name)
+                self._people[actor.name] = person_or_pet(actor)
             if depth_m > NEAR_M:
                 self._draw_person(to_camera, lamp, depth_m, actor, light, room_depth, image)
 
@@ -168,7 +168,7 @@ class Renderer:
             np.float32(factor), depth, ids,
         )  # fmt: skip
         blend_triangles(
-            points, shade, shape.triangles, shape.uv, shape.kind, GLOSS, texture, scale,
+            points, shade, shape.triangles, shape.uv, shape.kind, person.gloss, texture, scale,
             np.float32(mesh.SKIN_ROWS_PX), left, top, factor, depth, ids, np.float32(light), room_depth,
             image,
         )  # fmt: skip
