@@ -60,6 +60,7 @@ class Shape(msgspec.Struct, frozen=True):
     sky: Floats
     deltas: Floats  # mouth, blink, smile × vertex × 3
     pivot: Floats  # where the neck turns
+    body: int  # the first triangle of what is below head, neck and collar
 
 
 @cache
@@ -143,6 +144,7 @@ def assemble(vertices: Floats, kept: NDArray[np.bool_]) -> Shape:
         sky=np.concatenate([(mean.sky + (1.0 - mean.sky) * share)[used], zeros + 1.0]).astype(np.float32),
         deltas=np.concatenate([deltas, np.zeros((len(EXPRESSIONS), count, 3))], axis=1).astype(np.float32),
         pivot=pivot.astype(np.float32),
+        body=len(triangles),
     )
 
 
