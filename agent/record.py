@@ -38,9 +38,10 @@ class Recorder:
 
     def listen(self, bus: Bus) -> None:
         """Record everything that is put on this bus from now on."""
-        bus.tap(self._write)
+        bus.tap(self.write)
 
-    def _write(self, channel: str, value: object, time_s: float) -> None:
+    def write(self, channel: str, value: object, time_s: float) -> None:
+        """Record a value on a channel, measured at a loop time."""
         if channel not in self._channels:
             schema = self._writer.register_schema(
                 name=type(value).__name__, encoding="jsonschema", data=b"{}"

@@ -223,6 +223,10 @@ class LockstepBoard:
         frames, self._frames = self._frames, []
         return frames
 
+    def stand_still(self, seconds: float) -> None:
+        """Let no time pass on the board for so long: the host's clock is about to leap ahead of it by that."""
+        self._first_s = (self._first_s or 0.0) + seconds
+
     def clock_us(self, now_s: float) -> int:
         """What the board's clock shows at a loop time, not yet cut to 32 bits."""
         if self._first_s is None:

@@ -64,10 +64,12 @@ class Renderer:
         self._draw_people(camera_pose, actors, light, image)
         return image
 
-    def draw_portrait(self, actor: Actor, distance_m: float = 0.6, light: float = 1.0) -> Image:
+    def draw_portrait(
+        self, actor: Actor, distance_m: float = 0.6, light: float = 1.0, aside_m: float = 0.0
+    ) -> Image:
         """A caller before a plain wall; the camera is level with their eyes and looks along the room's -x."""
         _check(np.eye(4), (actor,), light)
-        pose = portrait_pose(actor, distance_m)
+        pose = portrait_pose(actor, distance_m, aside_m)
         image = np.empty_like(self._room_image)
         shade = np.linspace(1.06, 0.9, self._lens.height_px)[:, None, None]
         image[:] = np.clip(np.array(CALL_BACKGROUND) * shade * light, 0, 255).astype(np.uint8)
@@ -232,12 +234,12 @@ class _Store:
         return self._depth[: high * wide].reshape(high, wide), self._ids[: high * wide].reshape(high, wide)
 
 
-def portrait_pose(actor: Actor, distance_m: float) -> Matrix:
-    """Where a caller's camera is."""
+def portrait_pose(actor: Actor, distance_m: float, aside_m: float = 0.0) -> Matrix:
+    """Where a caller's camera is, and so far to the left of its middle the caller."""
     x, y, z = actor.position_m
     pose = np.eye(4)
     pose[:3, :3] = rotation("z", math.pi)
-    pose[:3, 3] = (x + distance_m, y, z - 0.02)
+    pose[:3, 3] = (x + distance_m, y - aside_m, z - 0.02)
     return pose
 
 

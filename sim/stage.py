@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.body import Body, forward, rotation, transform
+from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
-from sim.board import Board
+from sim.board import Board, PwmFrame
 from sim.body import Servos
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
@@ -25,6 +25,7 @@ from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
 from sim.scenario import Scenario
 from sim.sightlines import blocks_of
+from sim.truth import TRUTH_OFFSET_S, TRUTH_S, Truth
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -42,7 +43,10 @@ _NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
 
 
 class Stage:
-    """One scenario, set up. `run` keeps it going beside the robot."""
+    """One scenario, set up. `run` keeps it going beside the robot.
+
+    The scenario's time begins at loop time `start_s`, at which this is made. `witness` is told the truth, each TRUTH_S.
+    """
 
     def __init__(
         self,
@@ -56,9 +60,16 @@ class Stage:
         self.fidelity = fidelity
         self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
+        self._seed = seed
         self.board = board
+        self.light: float | None = None  # a fault's; else it is the scenario's
+        self.witness: Callable[[Truth], None] | None = None
         self._body = body
-        self._servos = Servos(body, asyncio.get_running_loop().time())
+        self.start_s = asyncio.get_running_loop().time()
+        self._told = 0  # truths
+        self._frames: deque[PwmFrame] = deque()  # not yet told
+        self._pulse_us: tuple[int, ...] = ()
+        self._servos = Servos(body, self.start_s)
         stand = scenario.robot
         self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
@@ -81,11 +92,11 @@ class Stage:
         if self.fidelity == "landmarks":
             return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE)
         renderer = Renderer(lens, self.room, (part.name,))
-        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
+        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s - self.start_s)))
 
     def landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the robot's camera."""
-        return Landmarks(lens, self._instant, blocks_of(self.room))
+        return Landmarks(lens, self._instant, blocks_of(self.room), self._seed)
 
     def call_landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the camera in front of the caller."""
@@ -93,10 +104,15 @@ class Stage:
         assert caller is not None
 
         def instant(time_s: float) -> Instant:
-            actor = caller.at(time_s)
-            return Instant(time_s, portrait_pose(actor, CALLER_DISTANCE_M), (actor,), 1.0)
+            actor = caller.at(time_s - self.start_s)
+            return Instant(time_s, _portrait_pose(actor), (actor,), 1.0)
 
-        return Landmarks(lens, instant, blocks_of(None), has_identity=False)
+        return Landmarks(lens, instant, blocks_of(None), self._seed, has_identity=False)
+
+    @property
+    def servos(self) -> Servos:
+        """The body's servos, for faults of theirs."""
+        return self._servos
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
@@ -106,7 +122,7 @@ class Stage:
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
-        return self.world.actors(time_s)
+        return self.world.actors(time_s - self.start_s)
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
@@ -139,6 +155,15 @@ class Stage:
         self.board.advance(now_s)
         for frame in self.board.pulses():
             self._servos.pulse(frame.time_s, frame.pulse_us)
+            self._frames.append(frame)
+        while (told_s := self.start_s + self._told * TRUTH_S + TRUTH_OFFSET_S) <= now_s:
+            self._told += 1
+            self._servos.advance(told_s)
+            while self._frames and self._frames[0].time_s <= told_s:
+                self._pulse_us = self._frames.popleft().pulse_us
+            if self.witness is not None:
+                angles_rad = self._servos.angles_rad
+                self.witness(Truth(time_s=told_s, angles_rad=angles_rad, pulse_us=self._pulse_us))
         self._servos.advance(now_s)
 
     def _view(self, renderer: Renderer, time_s: float) -> Callable[[], Image]:
@@ -153,7 +178,8 @@ class Stage:
     def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
         pose = self._base @ forward(self._body, self.angles_rad)[-1]
-        taken = Instant(time_s, pose, self.world.actors(time_s), self.scenario.light)
+        light = self.world.light(time_s - self.start_s) if self.light is None else self.light
+        taken = Instant(time_s, pose, self.actors(time_s), light)
         self._taken.append(taken)
         return taken
 
@@ -163,4 +189,8 @@ class Stage:
 
 
 def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:
-    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M)
+    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
+
+
+def _portrait_pose(caller: Actor) -> Matrix:
+    return portrait_pose(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
