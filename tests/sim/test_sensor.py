@@ -74,7 +74,9 @@ def test_a_fading_room_gets_noisy_first_and_dark_when_gain_has_run_out() -> None
         seen.append((float(picture.mean()), float(picture.std()), camera.gain))
     means, noises, gains = zip(*seen, strict=True)
     assert means[:3] == pytest.approx((MIDDLE,) * 3, rel=0.03)
-    assert gains[:2] == (1.0, 1.0) and 1.0 < gains[2] < gains[3] == pytest.approx(Sensor().most_gain, rel=1e-3)
+    assert gains[:2] == (1.0, 1.0) and 1.0 < gains[2] < gains[3] == pytest.approx(
+        Sensor().most_gain, rel=1e-3
+    )
     assert noises[2] > 2 * noises[0] > 1.0
     assert MIDDLE / 2 > means[3] > means[4]
     for light, mean in zip((1.0, 0.3, 0.05, 0.01), means, strict=False):
