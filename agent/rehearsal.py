@@ -9,10 +9,10 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -22,25 +22,66 @@ from agent.record import Recorder
 from drivers.errors import ConfigError
 from sim import clock
 from sim.broker import BrokerProcess
+from sim.faults import BrokerDead
 from sim.invariants import Signs
+from sim.overview import Overview
 from sim.people import NAMES
 from sim.scenario import load as load_scenario
 from sim.scenario import names as scenario_names
 from sim.stage import Stage
-from sim.truth import Truth
-from sim.verdict import Judge, Verdict
+from sim.truth import Truth as Truth
+from sim.verdict import Judge
+from sim.verdict import Verdict as Verdict
 
 T = TypeVar("T")
 TRUTHS_A_RECORD = 2  # of a hundred a second: 50 Hz in the recording
 
 
-def scenarios() -> list[tuple[str, str]]:
-    """The scenarios that ship: name and what happens."""
-    return [(name, load_scenario(name, NAMES).about) for name in scenario_names()]
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario, for choosing one. Some faults can only happen to a process, in real time."""
+
+    name: str
+    about: str
+    duration_s: float
+    needs_real_time: bool
+
+
+class Witness(Protocol):
+    """Watches a rehearsal without touching it: the robot moves as it does without."""
+
+    def begin(self, rehearsal: "Rehearsal") -> None:
+        """The robot and its stage are there; nothing has moved yet."""
+        ...
+
+    def see(self, truth: Truth) -> None:
+        """How the body truly is, a hundred times a second. Must not ask the stage for the present."""
+        ...
+
+
+def scenarios() -> list[Listed]:
+    """The scenarios that ship."""
+    return [listed(name) for name in scenario_names()]
+
+
+def listed(name: str) -> Listed:
+    """A scenario by its name or TOML file. Raises ConfigError if it is none, or wrong."""
+    scenario = load_scenario(name, NAMES)
+    return Listed(
+        name=name,
+        about=scenario.about,
+        duration_s=scenario.duration_s,
+        needs_real_time=any(isinstance(fault, BrokerDead) for fault in scenario.fault),
+    )
 
 
 def simulate(
-    config: Config, options: Options, seconds: float | None, recording: Path | None, *, is_real: bool = False
+    config: Config,
+    options: Options,
+    seconds: float | None,
+    recording: Path | None,
+    *,
+    is_real: bool = False,
+    witnesses: Sequence[Witness] = (),
 ) -> Verdict:
     """Play a scenario to its end (or for `seconds`) and judge it.
 
@@ -49,18 +90,22 @@ def simulate(
     recording file that cannot be used.
     """
     if is_real:
-        return asyncio.run(_play_for_real(config, options, seconds, recording))
-    return clock.run(_play(config, options, seconds, recording))
+        return asyncio.run(_play_for_real(config, options, seconds, recording, witnesses))
+    return clock.run(_play(config, options, seconds, recording, witnesses))
 
 
 async def _play_for_real(
-    config: Config, options: Options, seconds: float | None, recording: Path | None
+    config: Config,
+    options: Options,
+    seconds: float | None,
+    recording: Path | None,
+    witnesses: Sequence[Witness],
 ) -> Verdict:
     async with BrokerProcess() as broker:
         mqtt = msgspec.structs.replace(config.mqtt, enabled=True, url=f"mqtt://127.0.0.1:{broker.port}")
         config = msgspec.structs.replace(config, mqtt=mqtt)
         options = msgspec.structs.replace(options, has_page=False)
-        return await _play(config, options, seconds, recording, broker)
+        return await _play(config, options, seconds, recording, witnesses, broker)
 
 
 async def _play(
@@ -68,9 +113,13 @@ async def _play(
     options: Options,
     seconds: float | None,
     recording: Path | None,
+    witnesses: Sequence[Witness],
     broker: BrokerProcess | None = None,
 ) -> Verdict:
     async with rehearse(config, options, recording, broker) as rehearsal:
+        rehearsal.witnesses = tuple(witnesses)
+        for witness in witnesses:
+            witness.begin(rehearsal)
         duration_s = rehearsal.stage.scenario.duration_s if seconds is None else seconds
         with contextlib.suppress(TimeoutError):  # the scenario's end
             async with asyncio.timeout_at(rehearsal.start_s + duration_s):
@@ -103,10 +152,11 @@ class Rehearsal:
         self.app = app
         self.stage = stage
         self.start_s = stage.start_s
+        self.witnesses: tuple[Witness, ...] = ()
         self.judge = Judge(stage.scenario, seed, app.devices.body, self.start_s)
         self._recorder = recorder
         self._warnings = warnings
-        self._person: str | None = None
+        self.person: str | None = None  # at whom the lock truly points
         self._truths = 0
         self._began_s = time.perf_counter()
         if recorder is not None:
@@ -121,6 +171,12 @@ class Rehearsal:
             group.create_task(self._watch_signs(), name="judge of the signs")
             group.create_task(self._give_orders(), name="orders")
 
+    def overview(self) -> Overview:
+        """Draws this rehearsal from outside, and what the robot's camera has before it."""
+        scenario = self.stage.scenario
+        names = tuple(part.name for part in scenario.person)
+        return Overview(self.app.devices.body, self.stage.room, scenario.robot, names)
+
     def verdict(self) -> Verdict:
         """How it went until now."""
         latencies = self.app.figures.get("frame_to_setpoint_s")
@@ -134,7 +190,9 @@ class Rehearsal:
         self.judge.see_truth(truth)
         self._truths += 1
         if self._recorder is not None and self._truths % TRUTHS_A_RECORD == 0:
-            self._recorder.write("truth", msgspec.structs.replace(truth, person=self._person), truth.time_s)
+            self._recorder.write("truth", msgspec.structs.replace(truth, person=self.person), truth.time_s)
+        for witness in self.witnesses:
+            witness.see(truth)
 
     async def _watch_lock(self) -> None:
         bus = self.app.bus
@@ -144,12 +202,12 @@ class Rehearsal:
             lock = await bus.lock.after(seen)
             seen, time_s = bus.lock.count, bus.lock.time_s
             sight = bus.sight.get()
-            self._person = None
+            self.person = None
             if lock.face is not None and sight is not None:
                 box = sight.faces[lock.face].box
                 x_px, y_px = box.x_px + box.width_px / 2, box.y_px + box.height_px / 2
-                self._person = self.stage.person_at(time_s, x_px, y_px)
-            self.judge.see_lock(time_s, self._person)
+                self.person = self.stage.person_at(time_s, x_px, y_px)
+            self.judge.see_lock(time_s, self.person)
             while (reply := replies.take()) is not None:
                 self.judge.hear(reply.text)
 

@@ -95,7 +95,9 @@ class Core:
         frames: list[tuple[int, tuple[int, ...]]] = []
         while True:
             count = self._library.nod_advance(self._core, until_us, self._records, _RECORDS)
-            frames += [(record.time_us, tuple(record.pulse_us)) for record in self._records[:count]]
+            for place in range(count):
+                record = self._records[place]
+                frames.append((record.time_us, tuple(record.pulse_us)))
             if count < _RECORDS:
                 return frames
 
@@ -108,10 +110,12 @@ class Core:
 
     def transmit(self) -> bytes:
         """Bytes for the line."""
-        parts: list[bytes] = []
+        data = b""
         while size := self._library.nod_transmit(self._core, self._out, _TRANSMIT_BYTES):
-            parts.append(self._out.raw[:size])
-        return b"".join(parts)
+            data += ctypes.string_at(self._out, size)
+            if size < _TRANSMIT_BYTES:
+                break
+        return data
 
     def pulse_us(self, channel: int) -> int:
         """The channel's pulse this moment, 0 for none."""

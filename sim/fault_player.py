@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol, assert_never, runtime_checkable
+from typing import assert_never
 
 from drivers.camera import Camera
 from drivers.errors import ConfigError
@@ -33,13 +33,6 @@ from sim.faults import (
 from sim.stage import Stage
 
 LETS_GO_S = 0.5  # from the button let go to the stop released on the page: a quick person
-
-
-@runtime_checkable
-class _Supplied(Protocol):
-    """Servos whose supply can sag."""
-
-    def brown_out(self, share: float) -> None: ...
 
 
 class FaultPlayer:
@@ -85,12 +78,9 @@ class FaultPlayer:
     def _need(self, fault: Fault) -> None:
         where = f"scenario {self._stage.scenario.name!r}: {fault.name} at {fault.at_s:g} s"
         match fault:
-            case LinkCut() | LinkNoise() | BoardReset() | StopButton():
+            case LinkCut() | LinkNoise() | BoardReset() | StopButton() | BrownOut():
                 if isinstance(self._stage.board, ServoBus):
                     raise ConfigError(f"{where} needs a board, and this body has servos on a bus")
-            case BrownOut():
-                if not isinstance(self._stage.servos, _Supplied):
-                    raise ConfigError(f"{where} needs servos with a supply that sags; this body's have none")
             case ClockJump():
                 if not isinstance(self._loop, VirtualLoop):
                     raise ConfigError(f"{where} needs virtual time; leave out --real")
@@ -116,10 +106,9 @@ class FaultPlayer:
                 await self._until(fault.end_s + LETS_GO_S)
                 await release()
             case BrownOut():
-                assert isinstance(self._stage.servos, _Supplied)
-                self._stage.servos.brown_out(fault.share)
+                self._stage.plant.brown_out(fault.share)
                 await self._until(fault.end_s)
-                self._stage.servos.brown_out(1.0)
+                self._stage.plant.brown_out(1.0)
             case CameraHung():
                 await self._fail_camera(self._eye, "hung", fault.end_s)
             case CameraFrozen():

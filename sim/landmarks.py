@@ -103,6 +103,7 @@ class Landmarks:
         rows = vision_errors.looks(
             view, instant.light, self._lens.width_px, self._people, self._keys, time_s, frame,
             errors.weights, errors.own, errors.noise, errors.lasting,
+            errors.scales[vision_errors.TOGETHER],
         )  # fmt: skip
         looks = dict(zip(names, rows.tolist(), strict=True))
         dt_s = 0.0 if self._time_s is None else max(time_s - self._time_s, 0.0)
@@ -132,7 +133,7 @@ class Landmarks:
         share, stays_s = errors.lasting[-1]
         return vision_errors.embedding(
             view, light, self._people[place], self._keys[place], time_s, frame, errors.look, errors.own_look,
-            errors.look_noise, errors.look_spread, errors.look_scale, share, stays_s,
+            errors.look_noise, errors.look_spread, errors.scales, share, stays_s,
         )  # fmt: skip
 
     def _follow(self, looks: dict[str, Row], dt_s: float) -> None:
@@ -198,7 +199,8 @@ class Landmarks:
             y_px=look[vision_errors.BOX_Y] - look[vision_errors.BOX_HEIGHT] / 2,
             width_px=look[vision_errors.BOX_WIDTH],
             height_px=look[vision_errors.BOX_HEIGHT],
-            score=1.0 / (1.0 + math.exp(-self._errors.look_scale[2] * look[vision_errors.FITTED])),
+            score=1.0
+            / (1.0 + math.exp(-self._errors.scales[vision_errors.SLOPE] * look[vision_errors.FITTED])),
             pitch_rad=look[vision_errors.PITCH],
             yaw_rad=look[vision_errors.YAW],
             roll_rad=look[vision_errors.ROLL],

@@ -143,10 +143,11 @@ class Renderer:
         half = lights[0] + whole.T @ eye
         lights[2] = half / max(float(np.linalg.norm(half)), 1e-9)
         lights[3] = LIGHT_SHARES
+        bent = people.bent(shape, actor)
         pose_vertices(
-            shape.points, shape.deltas, np.array([actor.mouth, actor.blink, actor.smile], dtype=np.float32),
-            shape.normals, shape.sky, shape.with_head, shape.legs,
-            np.float32(max(actor.position_m[2] - mesh.STANDING_EYE_M, -0.8)), turn.astype(np.float32),
+            bent.points, shape.deltas, np.array([actor.mouth, actor.blink, actor.smile], dtype=np.float32),
+            bent.normals, shape.sky, shape.with_head, shape.legs,
+            np.float32(bent.stretch_m), turn.astype(np.float32),
             shape.pivot, whole.astype(np.float32), at.astype(np.float32), lights.astype(np.float32),
             np.float32(lens.focal_px), np.float32(lens.width_px / 2), np.float32(lens.height_px / 2),
             samples.points, samples.shade,
@@ -250,7 +251,8 @@ def _check(camera_pose: Matrix, actors: tuple[Actor, ...], light: float) -> None
         raise ValueError(f"renderer: light must be finite and not negative, not {light}")
     for actor in actors:
         turns = (actor.yaw_rad, actor.pitch_rad, actor.roll_rad, actor.body_yaw_rad)
-        if not all(map(math.isfinite, (*actor.position_m, *turns, actor.mouth, actor.blink, actor.smile))):
+        bends = (actor.mouth, actor.blink, actor.smile, actor.sitting, actor.hand_up, actor.stride_rad)
+        if not all(map(math.isfinite, (*actor.position_m, *turns, *bends))):
             raise ValueError(f"renderer: where {actor.name} is must be finite: {actor}")
 
 

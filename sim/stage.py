@@ -16,7 +16,7 @@ import numpy as np
 from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
 from sim.board import Board, PwmFrame
-from sim.body import Servos
+from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.landmarks import Instant, Landmarks
@@ -35,7 +35,8 @@ CALL_VIEW_RAD = 0.9  # a laptop's camera, across
 FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
 EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
-STEP_S = 0.01  # how often board and servos are brought up to date; a pulse begins to act later than this
+STEP_S = 0.01  # how often the board gets to speak; a report comes this much late at most
+PLANT_EVERY = 5  # of those: how often the body is brought up to date though nobody looks
 
 Fidelity = Literal["pixels", "landmarks"]
 """Whether the cameras draw pictures, or an error model says what vision would have seen in them."""
@@ -56,6 +57,7 @@ class Stage:
         board: Board | ServoBus,
         seed: int,
         fidelity: Fidelity = "pixels",
+        plant: Callable[[Body, float], Plant] = LightBody,
     ) -> None:
         self.scenario = scenario
         self.fidelity = fidelity
@@ -71,7 +73,7 @@ class Stage:
         self._told = 0  # truths
         self._frames: deque[PwmFrame] = deque()  # not yet told
         self._pulse_us: tuple[int, ...] = ()
-        self._servos = Servos(body, self.start_s)
+        self.plant = plant(body, self.start_s)
         stand = scenario.robot
         self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
@@ -124,19 +126,20 @@ class Stage:
         return Landmarks(lens, instant, blocks_of(None), self._seed, has_identity=False)
 
     @property
-    def servos(self) -> Servos:
-        """The body's servos, for faults of theirs."""
-        return self._servos
-
-    @property
     def angles_rad(self) -> tuple[float, ...]:
         """Where the joints truly are, now."""
+        if isinstance(self.board, ServoBus):
+            return self.board.angles_rad
         self._advance(asyncio.get_running_loop().time())
-        return self.board.angles_rad if isinstance(self.board, ServoBus) else self._servos.angles_rad
+        return self.plant.angles_rad
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
         return self.world.actors(time_s - self.start_s)
+
+    def light_at(self, time_s: float) -> float:
+        """How bright the room is: a fault's light while there is one."""
+        return self.world.light(time_s - self.start_s) if self.light is None else self.light
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
@@ -157,28 +160,38 @@ class Stage:
         return foremost
 
     async def run(self) -> None:
-        """Bring board and servos up to date, for ever."""
+        """Let the board speak and the body follow, for ever."""
         loop = asyncio.get_running_loop()
         while True:
+            for _ in range(PLANT_EVERY):
+                await asyncio.sleep(STEP_S)
+                if not isinstance(self.board, ServoBus):  # which has the machine's clock
+                    self.board.advance(loop.time())
             self._advance(loop.time())
-            await asyncio.sleep(STEP_S)
 
     def _advance(self, now_s: float) -> None:
+        """Board first, then the body by the pulses on the way: how often does not change what comes out."""
         if isinstance(self.board, ServoBus):
-            return  # it has the machine's clock
+            return
         self.board.advance(now_s)
         for frame in self.board.pulses():
-            self._servos.pulse(frame.time_s, frame.pulse_us)
+            self.plant.pulse(frame.time_s, frame.pulse_us)
             self._frames.append(frame)
         while (told_s := self.start_s + self._told * TRUTH_S + TRUTH_OFFSET_S) <= now_s:
             self._told += 1
-            self._servos.advance(told_s)
+            self.plant.advance(told_s)
             while self._frames and self._frames[0].time_s <= told_s:
                 self._pulse_us = self._frames.popleft().pulse_us
             if self.witness is not None:
-                angles_rad = self._servos.angles_rad
-                self.witness(Truth(time_s=told_s, angles_rad=angles_rad, pulse_us=self._pulse_us))
-        self._servos.advance(now_s)
+                angles_rad = self.plant.angles_rad
+                truth = Truth(
+                    time_s=told_s,
+                    angles_rad=angles_rad,
+                    pulse_us=self._pulse_us,
+                    tilt_rad=self.plant.tilt_rad,
+                )
+                self.witness(truth)
+        self.plant.advance(now_s)
 
     def _view(self, renderer: Renderer, imager: Imager, time_s: float) -> Callable[[], Image]:
         """What the robot's camera sees at a time, still to be drawn."""
@@ -192,9 +205,8 @@ class Stage:
 
     def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
-        pose = self._base @ forward(self._body, self.angles_rad)[-1]
-        light = self.world.light(time_s - self.start_s) if self.light is None else self.light
-        taken = Instant(time_s, pose, self.actors(time_s), light)
+        pose = self._base @ self.plant.base_pose @ forward(self._body, self.angles_rad)[-1]
+        taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
 

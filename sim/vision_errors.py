@@ -27,6 +27,8 @@ COMMAND = "python tools/fit_landmarks.py"
 # against the face's place and size; the pose's error; the logarithm of distance over range.
 TARGETS = ("found", "fitted", "x", "y", "width", "height", "pitch", "yaw", "roll", "distance")
 FOUND, FITTED, BOX_X, BOX_Y, BOX_WIDTH, BOX_HEIGHT, PITCH, YAW, ROLL, DISTANCE = range(10)
+# `Errors.scales`. SLOPE turns FITTED into a logit; TOGETHER is how much of its noise is FOUND's.
+EVEN, VARIES, SLOPE, TOGETHER = range(4)
 FEATURES = 40
 OWN_FEATURES = 6  # of which each person has weights of their own
 LOOK_FEATURES = 16  # of an embedding
@@ -53,7 +55,7 @@ class Errors(NamedTuple):
     own_look: Doubles  # P × M × 128
     look_noise: Doubles  # L, of the logarithm of an embedding's noise
     look_spread: Doubles  # components × 128: how that noise is spread; the rest is even
-    look_scale: (
+    scales: (
         Doubles  # 3: the even rest; how much the noise's size varies (logarithm); logit of score per latent
     )
 
@@ -65,9 +67,7 @@ def load() -> tuple[Errors, str]:
         with np.load(DATA) as file:
             about = str(file["about"])
             people = tuple(json.loads(about)["people"])
-            arrays = {
-                name: np.ascontiguousarray(file[name], dtype=np.float64) for name in Errors._fields[1:]
-            }
+            arrays = {name: np.ascontiguousarray(file[name], dtype=np.float64) for name in Errors._fields[1:]}
             errors = Errors(people, **arrays)
     except (OSError, ValueError, KeyError) as exc:
         raise ConfigError(f"{DATA.name}: no fit of vision's errors ({exc}); run `{COMMAND}`") from exc
@@ -168,6 +168,7 @@ def look_features(phi: Doubles, out: Doubles) -> None:
 def looks(
     view: Doubles, light: float, width_px: float, people: Wholes, keys: Wholes, time_s: float, frame: int,
     weights: Doubles, own: Doubles, noise: Doubles, lasting: Doubles,
+    together: float,
 ) -> Doubles:  # fmt: skip
     """What vision would say of each row of `sightlines.faces_in_view`: one column a target, in pixels, rad, m."""
     out = np.zeros((len(view), len(lasting) - 1))
@@ -178,6 +179,7 @@ def looks(
             out[i, FOUND], out[i, FITTED] = -9.0, -9.0
             continue
         features(view[i], size_px * _DETECTOR_WIDTH_PX / width_px, light, phi)
+        found = 0.0
         for target in range(out.shape[1]):
             if target == FITTED:
                 features(view[i], size_px, light, phi)
@@ -188,6 +190,10 @@ def looks(
             for k in range(OWN_FEATURES):
                 value += own[people[i], target, k] * phi[k]
             deviate = _deviate(keys[i], target, time_s, frame, lasting[target, 0], lasting[target, 1])
+            if target == FOUND:
+                found = deviate
+            elif target == FITTED:
+                deviate = together * found + math.sqrt(1.0 - together * together) * deviate
             out[i, target] = value + math.exp(min(spread, 3.0)) * deviate
         out[i, BOX_X] = view[i, sightlines.X_PX] + size_px * out[i, BOX_X]
         out[i, BOX_Y] = view[i, sightlines.Y_PX] + size_px * out[i, BOX_Y]
@@ -203,7 +209,7 @@ def looks(
 @compiled
 def embedding(
     view: Doubles, light: float, person: int, key: int, time_s: float, frame: int, look: Doubles,
-    own_look: Doubles, look_noise: Doubles, look_spread: Doubles, look_scale: Doubles, share: float, stays_s: float,
+    own_look: Doubles, look_noise: Doubles, look_spread: Doubles, scales: Doubles, share: float, stays_s: float,
 ) -> Vector:  # fmt: skip
     """The numbers that the face network would give this view of a person."""
     phi = np.zeros(FEATURES)
@@ -219,7 +225,7 @@ def embedding(
     for k in range(OWN_LOOK_FEATURES):
         for n in range(NUMBERS):
             numbers[n] += own_look[person, k, n] * basis[k]
-    even, varies = look_scale[0], look_scale[1]
+    even, varies = scales[EVEN], scales[VARIES]
     wild = varies * _deviate(key, 99, time_s, frame, share, stays_s) - varies * varies
     scale = math.exp(min(spread + wild, 1.0))
     for k in range(len(look_spread)):
