@@ -20,8 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 NEAR_M = 0.05
 FAR_M = 1e6
 STEP_M = 0.01  # samples of a pixel that lie farther apart in depth show two things
-WIDE = 5  # columns from which a row's span is worth computing
-PLAIN = 6  # the kind whose triangles have one colour each
+HAIR, LASH, PLAIN = 3, 4, 6  # kinds of triangle: with holes, seen from both sides, of one colour
 
 
 def compiled(function: F) -> F:
@@ -112,7 +111,7 @@ def fill_triangles(
     points: Reals, triangles: Whole, uv: Reals, kind: Whole, texture: Bytes, scale: np.float32,
     left: int, top: int, factor: int, depth: Reals, ids: Whole, nearness: Reals,
 ) -> None:  # fmt: skip
-    """Visibility: the nearest triangle of each sample. Kinds 3, 4 show both sides; 3 has holes.
+    """Visibility: the nearest triangle of each sample. Hair and lashes show both sides; hair has holes.
 
     `depth` and `ids` (-1: none) hold factor × factor samples a pixel of the picture's part at `left`, `top`;
     `nearness`, of the whole picture, rises to one over the depth of what covers a pixel wholly.
@@ -131,7 +130,7 @@ def fill_triangles(
         ax, ay = points[i, 0], points[i, 1]
         bx, by = points[j, 0], points[j, 1]
         cx, cy = points[k, 0], points[k, 1]
-        if (bx - ax) * (cy - ay) - (cx - ax) * (by - ay) >= 0.0 and (kind[t] < 3 or kind[t] > 4):
+        if (bx - ax) * (cy - ay) - (cx - ax) * (by - ay) >= 0.0 and (kind[t] < HAIR or kind[t] > LASH):
             continue
         za, zb, zc = points[i, 2], points[j, 2], points[k, 2]
         if za < NEAR_M or zb < NEAR_M or zc < NEAR_M:
@@ -153,17 +152,20 @@ def fill_triangles(
         step1 = (cy - ay) * inverse
         step_z = step0 * (za - zc) + step1 * (zb - zc)
         fx = np.float32(x0)
-        has_holes = kind[t] == 3
-        if x1 - x0 >= WIDE and not has_holes:
+        if kind[t] != HAIR:
+            tiny = np.float32(1e-12)  # an edge along the row: everything lies on its one side
             step2 = -step0 - step1
-            per0, per1, per2 = one / step0, one / step1, one / step2
+            per0 = one / (step0 if step0 != 0.0 else tiny)
+            per1 = one / (step1 if step1 != 0.0 else tiny)
+            per2 = one / (step2 if step2 != 0.0 else tiny)
+            fy = np.float32(y0)
+            w0 = ((bx - fx) * (cy - fy) - (cx - fx) * (by - fy)) * inverse
+            w1 = ((cx - fx) * (ay - fy) - (ax - fx) * (cy - fy)) * inverse
+            down0, down1 = (cx - bx) * inverse, (ax - cx) * inverse
             for y in range(y0, y1 + 1):
-                fy = np.float32(y)
-                w0 = ((bx - fx) * (cy - fy) - (cx - fx) * (by - fy)) * inverse
-                w1 = ((cx - fx) * (ay - fy) - (ax - fx) * (cy - fy)) * inverse
-                low, high = _span(np.float32(0.0), np.float32(x1 - x0), w0 - edge, step0, per0)
-                low, high = _span(low, high, w1 - edge, step1, per1)
-                low, high = _span(low, high, one - w0 - w1 - edge, step2, per2)
+                low, high = _span(np.float32(0.0), np.float32(x1 - x0), w0 - edge, per0)
+                low, high = _span(low, high, w1 - edge, per1)
+                low, high = _span(low, high, one - w0 - w1 - edge, per2)
                 z0 = zc + w0 * (za - zc) + w1 * (zb - zc)
                 deep_row, id_row = depth[y], ids[y]
                 first, last = int(np.ceil(low)), int(np.floor(high))
@@ -173,6 +175,8 @@ def fill_triangles(
                     is_nearer = z < old
                     deep_row[x0 + x] = z if is_nearer else old
                     id_row[x0 + x] = t if is_nearer else old_id
+                w0 += down0
+                w1 += down1
             continue
         for y in range(y0, y1 + 1):
             fy = np.float32(y)
@@ -182,14 +186,11 @@ def fill_triangles(
                 w2 = one - w0 - w1
                 z = w0 * za + w1 * zb + w2 * zc
                 if w0 >= edge and w1 >= edge and w2 >= edge and z < depth[y, x]:
-                    is_solid = True
-                    if has_holes:
-                        u = int((w0 * uv[t, 0, 0] + w1 * uv[t, 1, 0] + w2 * uv[t, 2, 0]) * scale)
-                        v = int((w0 * uv[t, 0, 1] + w1 * uv[t, 1, 1] + w2 * uv[t, 2, 1]) * scale)
-                        u = min(max(u, 0), texture.shape[1] - 1)
-                        v = min(max(v, 0), texture.shape[0] - 1)
-                        is_solid = texture[v, u, 3] > 110
-                    if is_solid:
+                    u = int((w0 * uv[t, 0, 0] + w1 * uv[t, 1, 0] + w2 * uv[t, 2, 0]) * scale)
+                    v = int((w0 * uv[t, 0, 1] + w1 * uv[t, 1, 1] + w2 * uv[t, 2, 1]) * scale)
+                    u = min(max(u, 0), texture.shape[1] - 1)
+                    v = min(max(v, 0), texture.shape[0] - 1)
+                    if texture[v, u, 3] > 110:
                         depth[y, x] = z
                         ids[y, x] = t
                 w0 += step0
@@ -207,14 +208,11 @@ def fill_triangles(
 
 @within
 def _span(
-    low: np.float32, high: np.float32, first: np.float32, step: np.float32, per_step: np.float32
+    low: np.float32, high: np.float32, first: np.float32, per_step: np.float32
 ) -> tuple[np.float32, np.float32]:
-    """The part of `low` … `high` where `first` + step · x is not negative."""
-    if step > 0.0:
-        return max(low, -first * per_step), high
-    if step < 0.0:
-        return low, min(high, -first * per_step)
-    return (low, high) if first >= 0.0 else (low, np.float32(-1.0))
+    """The part of `low` … `high` where `first` + x / `per_step` is not negative."""
+    x = -first * per_step
+    return max(low, x if per_step > 0.0 else low), min(high, x if per_step < 0.0 else high)
 
 
 @compiled
