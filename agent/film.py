@@ -124,7 +124,7 @@ class Film:
     def _draw(self, shot: _Shot) -> Image:
         """In the film's own thread."""
         stage, truth = self._rehearsal.stage, shot.truth
-        actors, light = stage.actors(truth.time_s), stage.light_at(truth.time_s)
+        actors, light = stage.drawn(truth.time_s), stage.light_at(truth.time_s)
         seen = (
             self._overview.robot_view(truth.angles_rad, actors, light) if shot.image is None else shot.image
         )

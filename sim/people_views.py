@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from drivers.camera import Image, Lens
 from sim.people import NAMES, Actor
 from sim.render import Renderer
 from sim.room import living_room
+from sim.sensor import Imager, Sensor
 
 LENS = Lens(width_px=640, height_px=480, focal_px=527.0)
 
@@ -39,11 +42,12 @@ MORE_VIEWS: tuple[View, ...] = (
 def views(
     names: tuple[str, ...] = NAMES, seen_from: tuple[View, ...] = MORE_VIEWS
 ) -> Iterator[tuple[str, View, Image, Lens]]:
-    """Every person in every view, one after the other."""
+    """Every person in every view, one after the other, as a usual camera takes them."""
     renderer = Renderer(LENS, living_room(), ())
     for name in names:
         for view in seen_from:
-            yield name, view, portrait(renderer, name, view), LENS
+            imager = Imager(Sensor(), LENS, f"{name} {view}")
+            yield name, view, imager.develop(portrait(renderer, name, view), 1.0, np.eye(4), 0.0), LENS
 
 
 def portrait(renderer: Renderer, name: str, view: View) -> Image:

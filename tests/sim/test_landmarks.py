@@ -98,12 +98,12 @@ def test_a_dark_room_shows_nobody_and_a_lost_face_comes_back_with_its_number() -
     light = 1.0
     one = Landmarks(LENS, lambda time_s: Instant(time_s, EYE, (AHEAD,), light), sightlines.blocks_of(None), 1)
     first = [one.see(k / 20, k) for k in range(10)][-1]
-    light = 0.002
+    light = 0.0002
     assert [one.see(k / 20, k) for k in range(10, 18)] == [()] * 8
     light = 1.0
     again = [one.see(k / 20, k) for k in range(18, 28)][-1]
     assert [face.track for face in first] == [face.track for face in again] == [1]
-    light = 0.002
+    light = 0.0002
     for k in range(28, 60):
         assert one.see(k / 20, k) == ()
     light = 1.0
