@@ -45,7 +45,7 @@ async def _rehearse(
         judge = Judge(stage.scenario, options.seed)
         with contextlib.ExitStack() as stack:
             if recording is not None:
-                stack.enter_context(Recorder(recording)).listen(app.bus)
+                stack.enter_context(Recorder(recording, app.origin())).listen(app.bus)
             with contextlib.suppress(TimeoutError):  # the scenario's end
                 async with asyncio.timeout(duration_s), asyncio.TaskGroup() as group:
                     group.create_task(app.run(), name="robot")

@@ -1,0 +1,226 @@
+"""Reading recordings: message after message, in the order in which they were written, however large the file.
+
+A file that was cut off, or damaged in places, is read as far as that goes, and says so. With the index at the
+end only the parts asked for are read; without it everything before them as well.
+"""
+
+import io
+import struct
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import zstandard
+from mcap import records
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
+from mcap.reader import SeekingReader
+from mcap.records import Attachment, Channel, Chunk, ChunkIndex, Metadata
+from mcap.stream_reader import MAGIC_SIZE, breakup_chunk, read_magic
+
+from agent.record_format import FORMAT, NANOSECONDS, decode, stamp
+from drivers.errors import ConfigError
+
+HEAD_BYTES = 9  # of every record: what it is, and its length
+MOST_RECORD_BYTES = 256 * 1024 * 1024  # larger ones are damage, or made to fill the memory
+START_BYTES = 64 * 1024 * 1024  # within which the facts of a file stand
+
+_DAMAGE = (  # all that reading nonsense raises; lz4 says RuntimeError
+    McapError,
+    ValueError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zstandard.ZstdError,
+)
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message: its channel's name, the loop time of its measurement, and its value, typed if it is known."""
+
+    channel: str
+    time_s: float
+    value: object
+
+
+class Recording:
+    """An open recording; use it in a `with`. `notes` says what could not be read, once it was tried."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigError if it is no recording."""
+        self.path = path
+        self.notes: list[str] = []
+        self.facts: dict[str, str] = {}
+        try:
+            self._file = path.open("rb")
+            self._bytes = path.stat().st_size
+        except OSError as exc:
+            raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
+        try:
+            self._begin()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was ended properly."""
+        return self._index is not None
+
+    def span_s(self) -> tuple[float, float] | None:
+        """Time of the first and of the last message, or None if there are none."""
+        if self._index is not None:
+            starts = [chunk.message_start_time for chunk in self._index if chunk.message_end_time]
+            ends = [chunk.message_end_time for chunk in self._index if chunk.message_end_time]
+        else:
+            times = [message.time_s * NANOSECONDS for message in self._raw(None, None, None)]
+            starts = ends = [round(time) for time in times]
+        return (min(starts) / NANOSECONDS, max(ends) / NANOSECONDS) if starts else None
+
+    def messages(
+        self, channels: Collection[str] | None = None, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[Message]:
+        """Messages of these channels (all, if None) from one time up to another, both included.
+
+        Times step back by a camera's latency here and there: the order is that of the events.
+        """
+        puzzling: dict[str, int] = {}
+        why = ""
+        for raw in self._raw(channels, from_s, to_s):
+            assert isinstance(raw.value, bytes)
+            try:
+                value = decode(raw.channel, raw.value)
+            except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+                puzzling[raw.channel], why = puzzling.get(raw.channel, 0) + 1, str(exc)
+                continue
+            yield Message(channel=raw.channel, time_s=raw.time_s, value=value)
+        for channel, count in puzzling.items():
+            self._note(f"{count} messages of /{channel} are of another version and were left out ({why})")
+
+    def attachment(self, name: str) -> bytes | None:
+        """A file that stands at the start of the recording, such as body.toml."""
+        return self._attachments.get(name)
+
+    # the file
+
+    def _begin(self) -> None:
+        self._attachments: dict[str, bytes] = {}
+        self._index: list[ChunkIndex] | None = None
+        self._channels: dict[int, Channel] = {}
+        try:
+            read_magic(ReadDataStream(io.BytesIO(self._file.read(MAGIC_SIZE))))
+        except _DAMAGE as exc:
+            raise ConfigError(f"{self.path}: is no recording (MCAP file); give one that Nod made") from exc
+        for opcode, body in self._records(until=START_BYTES):
+            if opcode == Opcode.CHUNK:
+                break
+            if opcode == Opcode.METADATA:
+                metadata = Metadata.read(body)
+                if metadata.name == "nod":
+                    self.facts = metadata.metadata
+            elif opcode == Opcode.ATTACHMENT:
+                attachment = Attachment.read(body)
+                self._attachments[attachment.name] = attachment.data
+        self.notes.clear()
+        version = self.facts.get("format", "")
+        if version.isdecimal() and int(version) > FORMAT:
+            self._note(
+                f"it is of a newer version ({version}; this Nod knows {FORMAT}): what is known is read"
+            )
+        elif self.facts == {}:
+            self._note("it says nothing about its origin: not made by Nod, or by a very old one")
+        try:
+            self._file.seek(0)
+            summary = SeekingReader(self._file, record_size_limit=MOST_RECORD_BYTES).get_summary()
+        except _DAMAGE:
+            summary = None
+        if summary is not None and summary.channels and summary.chunk_indexes:
+            self._index, self._channels = summary.chunk_indexes, summary.channels
+
+    def _raw(
+        self, channels: Collection[str] | None, from_s: float | None, to_s: float | None
+    ) -> Iterator[Message]:
+        """As `messages`, the values still bytes."""
+        low = None if from_s is None else stamp(from_s)
+        high = None if to_s is None else stamp(to_s)
+        known = dict(self._channels)
+        for chunk in self._chunks(low, high):
+            try:
+                contents = breakup_chunk(chunk, validate_crc=True)
+            except _DAMAGE:
+                self._note(
+                    f"a damaged part between {chunk.message_start_time / NANOSECONDS:.1f} and "
+                    f"{chunk.message_end_time / NANOSECONDS:.1f} s was left out"
+                )
+                continue
+            for record in contents:
+                if isinstance(record, Channel):
+                    known[record.id] = record
+                if not isinstance(record, records.Message) or record.channel_id not in known:
+                    continue
+                channel = known[record.channel_id]
+                name = channel.topic.removeprefix("/")
+                is_wanted = channel.message_encoding == "json" and (channels is None or name in channels)
+                is_within = (low is None or record.log_time >= low) and (
+                    high is None or record.log_time <= high
+                )
+                if is_wanted and is_within:
+                    yield Message(channel=name, time_s=record.log_time / NANOSECONDS, value=record.data)
+
+    def _chunks(self, low: int | None, high: int | None) -> Iterator[Chunk]:
+        """The parts that hold this time: by the index, else all up to where the file ends."""
+        if self._index is None:
+            for opcode, body in self._records():
+                if opcode == Opcode.CHUNK:
+                    yield Chunk.read(body)
+            return
+        for place in sorted(self._index, key=lambda chunk: chunk.chunk_start_offset):
+            is_before = low is not None and place.message_end_time < low
+            is_after = high is not None and place.message_start_time > high
+            if not is_before and not is_after:
+                body = self._record_at(place.chunk_start_offset)
+                if body is None:
+                    return
+                yield Chunk.read(body[1])
+
+    def _records(self, until: int | None = None) -> Iterator[tuple[int, ReadDataStream]]:
+        """Record after record from the start; ends where the file does, and notes it if that is too early."""
+        offset = MAGIC_SIZE
+        while until is None or offset < until:
+            record = self._record_at(offset)
+            if record is None:
+                return
+            opcode, body, length = record[0], record[1], record[2]
+            yield opcode, body
+            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+                return
+            offset += HEAD_BYTES + length
+
+    def _record_at(self, offset: int) -> tuple[int, ReadDataStream, int] | None:
+        """What stands at a place: its kind, its content, its length; None, with a note, if it is cut off."""
+        self._file.seek(offset)
+        head = self._file.read(HEAD_BYTES)
+        length = int.from_bytes(head[1:], "little")
+        if len(head) < HEAD_BYTES or offset + HEAD_BYTES + length > self._bytes:
+            self._note(f"it was cut off: nothing after byte {offset:,} of {self._bytes:,} can be read")
+            return None
+        if length > MOST_RECORD_BYTES:
+            self._note(f"it is damaged at byte {offset:,}; nothing after that can be read")
+            return None
+        return head[0], ReadDataStream(io.BytesIO(self._file.read(length))), length
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
