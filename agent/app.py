@@ -54,7 +54,7 @@ from sim.stage import Fidelity, Stage
 
 SWITCH_INTERVAL_S = 0.0005  # how long a thread may hold the interpreter while the motion tick waits for it
 
-CROWD_PERIOD_S = 0.1  # people of a simulated room, for those who look at a recording
+CROWD_PERIOD_S = 0.2  # people of a simulated room, for those who look at a recording
 FRAMES_TO_LOAD = 30  # by then every library has loaded what it needs
 
 log = logging.getLogger(__name__)

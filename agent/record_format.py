@@ -17,7 +17,8 @@ from drivers.audio import Sound
 
 FORMAT = 1  # of the recording; a higher one is read as far as it is known
 NANOSECONDS = 1_000_000_000
-JOINT_DIGITS, POINT_DIGITS, TIME_DIGITS = 5, 4, 6  # of radians, metres and seconds: below any noise
+TIME_DIGITS = 6
+JOINT_DIGITS, SPEED_DIGITS, HEAD_DIGITS, POINT_DIGITS = 4, 3, 5, 4  # of radians, rad/s, radians, metres
 
 # Fields that were called otherwise once: (type, old name) → today's.
 RENAMED: dict[tuple[str, str], str] = {}
@@ -113,7 +114,7 @@ def encode(value: object) -> bytes:
             value = events.SetPoint(
                 time_s=round(value.time_s, TIME_DIGITS),
                 position_rad=_short(value.position_rad, JOINT_DIGITS),
-                velocity_rad_s=_short(value.velocity_rad_s, JOINT_DIGITS),
+                velocity_rad_s=_short(value.velocity_rad_s, SPEED_DIGITS),
             )
         case events.Pose():
             value = events.Pose(
@@ -124,7 +125,7 @@ def encode(value: object) -> bytes:
             x_m, y_m, z_m = _short(value.point_m, POINT_DIGITS)
             value = events.Aim(time_s=round(value.time_s, TIME_DIGITS), point_m=(x_m, y_m, z_m))
         case events.NodSignal():
-            pitch_rad, yaw_rad, roll_rad = _short(msgspec.structs.astuple(value.pose), JOINT_DIGITS)
+            pitch_rad, yaw_rad, roll_rad = _short(msgspec.structs.astuple(value.pose), HEAD_DIGITS)
             value = events.NodSignal(
                 time_s=round(value.time_s, TIME_DIGITS),
                 pose=events.HeadPose(pitch_rad=pitch_rad, yaw_rad=yaw_rad, roll_rad=roll_rad),

@@ -4,8 +4,10 @@ A file that was cut off, or damaged in places, is read as far as that goes, and 
 end only the parts asked for are read; without it everything before them as well.
 """
 
+import contextlib
 import io
 import struct
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from agent.record_format import FORMAT, NANOSECONDS, decode, stamp
 from drivers.errors import ConfigError
 
 HEAD_BYTES = 9  # of every record: what it is, and its length
+FOOTER_BYTES = 29  # the last record, before the magic bytes
 MOST_RECORD_BYTES = 256 * 1024 * 1024  # larger ones are damage, or made to fill the memory
 START_BYTES = 64 * 1024 * 1024  # within which the facts of a file stand
 
@@ -123,16 +126,11 @@ class Recording:
             read_magic(ReadDataStream(io.BytesIO(self._file.read(MAGIC_SIZE))))
         except _DAMAGE as exc:
             raise ConfigError(f"{self.path}: is no recording (MCAP file); give one that Nod made") from exc
-        for opcode, body in self._records(until=START_BYTES):
+        for _, opcode, body in self._records(until=START_BYTES):
             if opcode == Opcode.CHUNK:
                 break
-            if opcode == Opcode.METADATA:
-                metadata = Metadata.read(body)
-                if metadata.name == "nod":
-                    self.facts = metadata.metadata
-            elif opcode == Opcode.ATTACHMENT:
-                attachment = Attachment.read(body)
-                self._attachments[attachment.name] = attachment.data
+            with contextlib.suppress(*_DAMAGE):  # what is missing then is noticed below
+                self._take_fact(opcode, body)
         self.notes.clear()
         version = self.facts.get("format", "")
         if version.isdecimal() and int(version) > FORMAT:
@@ -141,13 +139,34 @@ class Recording:
             )
         elif self.facts == {}:
             self._note("it says nothing about its origin: not made by Nod, or by a very old one")
-        try:
+        if self._has_index():
             self._file.seek(0)
-            summary = SeekingReader(self._file, record_size_limit=MOST_RECORD_BYTES).get_summary()
-        except _DAMAGE:
-            summary = None
-        if summary is not None and summary.channels and summary.chunk_indexes:
-            self._index, self._channels = summary.chunk_indexes, summary.channels
+            with contextlib.suppress(*_DAMAGE):
+                summary = SeekingReader(self._file, record_size_limit=MOST_RECORD_BYTES).get_summary()
+                if summary is not None and summary.channels and summary.chunk_indexes:
+                    self._index, self._channels = summary.chunk_indexes, summary.channels
+
+    def _has_index(self) -> bool:
+        """Whether the file ends with an index whose checksum is right (MCAP specification, "Footer")."""
+        end = self._bytes - MAGIC_SIZE
+        self._file.seek(max(end - FOOTER_BYTES, 0))
+        footer = self._file.read(FOOTER_BYTES)
+        if len(footer) < FOOTER_BYTES or footer[0] != Opcode.FOOTER:
+            return False
+        start, _, checksum = struct.unpack_from("<QQI", footer, HEAD_BYTES)
+        if not 0 < start < end or end - start > MOST_RECORD_BYTES:
+            return False
+        self._file.seek(start)
+        return zlib.crc32(self._file.read(end - start - 4)) == int(checksum)
+
+    def _take_fact(self, opcode: int, body: ReadDataStream) -> None:
+        if opcode == Opcode.METADATA:
+            metadata = Metadata.read(body)
+            if metadata.name == "nod":
+                self.facts = metadata.metadata
+        elif opcode == Opcode.ATTACHMENT:
+            attachment = Attachment.read(body)
+            self._attachments[attachment.name] = attachment.data
 
     def _raw(
         self, channels: Collection[str] | None, from_s: float | None, to_s: float | None
@@ -156,14 +175,11 @@ class Recording:
         low = None if from_s is None else stamp(from_s)
         high = None if to_s is None else stamp(to_s)
         known = dict(self._channels)
-        for chunk in self._chunks(low, high):
+        for offset, body in self._chunks(low, high):
             try:
-                contents = breakup_chunk(chunk, validate_crc=True)
+                contents = breakup_chunk(Chunk.read(body), validate_crc=True)
             except _DAMAGE:
-                self._note(
-                    f"a damaged part between {chunk.message_start_time / NANOSECONDS:.1f} and "
-                    f"{chunk.message_end_time / NANOSECONDS:.1f} s was left out"
-                )
+                self._note(f"a damaged part at byte {offset:,} was left out")
                 continue
             for record in contents:
                 if isinstance(record, Channel):
@@ -179,37 +195,37 @@ class Recording:
                 if is_wanted and is_within:
                     yield Message(channel=name, time_s=record.log_time / NANOSECONDS, value=record.data)
 
-    def _chunks(self, low: int | None, high: int | None) -> Iterator[Chunk]:
-        """The parts that hold this time: by the index, else all up to where the file ends."""
+    def _chunks(self, low: int | None, high: int | None) -> Iterator[tuple[int, ReadDataStream]]:
+        """Place and content of the parts that hold this time: by the index, else of all up to the file's end."""
         if self._index is None:
-            for opcode, body in self._records():
+            for offset, opcode, body in self._records():
                 if opcode == Opcode.CHUNK:
-                    yield Chunk.read(body)
+                    yield offset, body
             return
         for place in sorted(self._index, key=lambda chunk: chunk.chunk_start_offset):
             is_before = low is not None and place.message_end_time < low
             is_after = high is not None and place.message_start_time > high
-            if not is_before and not is_after:
-                body = self._record_at(place.chunk_start_offset)
-                if body is None:
-                    return
-                yield Chunk.read(body[1])
+            if is_before or is_after:
+                continue
+            record = self._record_at(place.chunk_start_offset)
+            if record is None:
+                return
+            yield record[0], record[2]
 
-    def _records(self, until: int | None = None) -> Iterator[tuple[int, ReadDataStream]]:
-        """Record after record from the start; ends where the file does, and notes it if that is too early."""
+    def _records(self, until: int | None = None) -> Iterator[tuple[int, int, ReadDataStream]]:
+        """Place, kind and content of each record; ends where the file does, and notes it if that is too early."""
         offset = MAGIC_SIZE
         while until is None or offset < until:
             record = self._record_at(offset)
             if record is None:
                 return
-            opcode, body, length = record[0], record[1], record[2]
-            yield opcode, body
-            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
+            yield record
+            if record[1] in (Opcode.DATA_END, Opcode.FOOTER):
                 return
-            offset += HEAD_BYTES + length
+            offset = self._file.tell()
 
-    def _record_at(self, offset: int) -> tuple[int, ReadDataStream, int] | None:
-        """What stands at a place: its kind, its content, its length; None, with a note, if it is cut off."""
+    def _record_at(self, offset: int) -> tuple[int, int, ReadDataStream] | None:
+        """Place, kind and content of the record there; None, with a note, if it is cut off."""
         self._file.seek(offset)
         head = self._file.read(HEAD_BYTES)
         length = int.from_bytes(head[1:], "little")
@@ -219,7 +235,8 @@ class Recording:
         if length > MOST_RECORD_BYTES:
             self._note(f"it is damaged at byte {offset:,}; nothing after that can be read")
             return None
-        return head[0], ReadDataStream(io.BytesIO(self._file.read(length))), length
+        body = io.BytesIO(self._file.read(length))
+        return offset, head[0], ReadDataStream(body)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -26,7 +26,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     key_s: float = 20.0
 
 
-LOW = Quality(most_width_px=320, rate_hz=5.0, bits_s=16_000)  # who is where, and what happened
+LOW = Quality(most_width_px=320, rate_hz=4.0, bits_s=10_000)  # who is where, and what happened
 FULL = Quality(most_width_px=4096, rate_hz=60.0, bits_s=4_000_000)  # good enough for vision to look again
 
 

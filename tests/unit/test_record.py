@@ -277,7 +277,7 @@ def test_a_thread_writes_what_is_written_at_once(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
     with Recording(first) as recording:
         count = {name: len(list(recording.messages([name]))) for name in ("frames", "sight")}
-    assert count == {"frames": 10, "sight": 40}  # five pictures a second
+    assert count == {"frames": 8, "sight": 40}  # four pictures a second
 
 
 def test_faces_are_blurred_where_the_owner_wants_it(tmp_path: Path) -> None:
