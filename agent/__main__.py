@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent import builder_words, keys, local, sim_words
+from agent import builder_words, keys, local, record_words, sim_words
 from agent import config as configs
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError, expected
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="within a minute")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
-    for word in (*sim_words.WORDS, *builder_words.WORDS):
+    for word in (*sim_words.WORDS, *record_words.WORDS, *builder_words.WORDS):
         word.add_options(_word(words, word.name, word.command, word.text, word.example))
     return parser
 
