@@ -24,7 +24,7 @@ from agent.figures import Figures
 from agent.home import Home, address
 from agent.modelled import ModelledVision
 from agent.planner import Planner, PlanReport
-from agent.record import Recorder
+from agent.record import LogTap, Recorder
 from agent.record_files import About
 from agent.record_format import Crowd
 from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
@@ -276,8 +276,9 @@ class App:
             thread = stack.enter_context(_thread("vision"))
             call_thread = stack.enter_context(_thread("call-vision"))
             if self._config.record.enabled and not self._is_virtual:
-                now_s = asyncio.get_running_loop().time()
-                self.recorder = stack.enter_context(origin.live(self._config, self.origin(), now_s))
+                clock_s = asyncio.get_running_loop().time
+                self.recorder = stack.enter_context(origin.live(self._config, self.origin(), clock_s()))
+                stack.enter_context(LogTap(self.recorder, clock_s))
                 self.recorder.listen(self.bus)
             if not self._is_virtual:
                 has_page = self._options.has_page

@@ -8,6 +8,7 @@ that is full, or broken, ends the recording and never the robot; it is tried aga
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +17,7 @@ import msgspec
 from agent.blur import FaceBlur
 from agent.events import CHANNELS, Bus, Sight
 from agent.record_files import About, Reel, Row, Single
-from agent.record_format import Picture, audio_of, stamped
+from agent.record_format import LogLine, Picture, audio_of, stamped
 from agent.video import FORMAT, FULL, LOW, Encoder, Quality
 from drivers.audio import Sound
 from drivers.camera import Frame
@@ -190,6 +191,34 @@ class Recorder:
         reel, self._reel = self._reel, None
         if reel is not None:
             reel.drop()
+
+
+class LogTap(logging.Handler):
+    """Has the program's own messages recorded as well, from `with` to the end of it."""
+
+    def __init__(self, recorder: Recorder, now_s: Callable[[], float]) -> None:
+        super().__init__(logging.INFO)
+        self._recorder = recorder
+        self._now_s = now_s
+
+    def __enter__(self) -> "LogTap":
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time_s = self._now_s()
+        line = LogLine(
+            timestamp=stamped(time_s),
+            level=min(max(record.levelno // 10, 1), 5),
+            message=record.getMessage(),
+            name=record.name,
+            file=record.filename,
+            line=record.lineno,
+        )
+        self._recorder.write("log", line, time_s)
 
 
 class _Camera:

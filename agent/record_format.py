@@ -53,6 +53,17 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
     number_of_channels: int
 
 
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the robot's program said (foxglove.Log). `level` counts from 1, debug, to 5, fatal."""
+
+    timestamp: Stamp
+    level: int
+    message: str
+    name: str
+    file: str
+    line: int
+
+
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
     """Everybody in a simulated room."""
 
@@ -80,10 +91,15 @@ TYPES: dict[str, type] = {
     "orders": events.Order,
     "reply": events.Reply,
     "people": Crowd,
+    "log": LogLine,
 }
 """The type of each channel. Others may be recorded too; they are read as plain JSON."""
 
-_FOXGLOVE: dict[type, str] = {Picture: "foxglove.CompressedVideo", Audio: "foxglove.RawAudio"}
+_FOXGLOVE: dict[type, str] = {
+    Picture: "foxglove.CompressedVideo",
+    Audio: "foxglove.RawAudio",
+    LogLine: "foxglove.Log",
+}
 
 
 def stamp(time_s: float) -> int:

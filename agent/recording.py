@@ -84,13 +84,11 @@ class Recording:
 
     def span_s(self) -> tuple[float, float] | None:
         """Time of the first and of the last message, or None if there are none."""
-        if self._index is not None:
-            starts = [chunk.message_start_time for chunk in self._index if chunk.message_end_time]
-            ends = [chunk.message_end_time for chunk in self._index if chunk.message_end_time]
-        else:
-            times = [message.time_s * NANOSECONDS for message in self._raw(None, None, None)]
-            starts = ends = [round(time) for time in times]
-        return (min(starts) / NANOSECONDS, max(ends) / NANOSECONDS) if starts else None
+        times = [(chunk.message_start_time, chunk.message_end_time) for chunk in self._times()]
+        spans = [span for span in times if span != (0, 0)]  # a part without messages says so
+        if not spans:
+            return None
+        return min(spans)[0] / NANOSECONDS, max(end for _, end in spans) / NANOSECONDS
 
     def messages(
         self, channels: Collection[str] | None = None, from_s: float | None = None, to_s: float | None = None
@@ -211,6 +209,15 @@ class Recording:
             if record is None:
                 return
             yield record[0], record[2]
+
+    def _times(self) -> Iterator[Chunk | ChunkIndex]:
+        """What says from when to when a part goes."""
+        if self._index is not None:
+            yield from self._index
+            return
+        for _, body in self._chunks(None, None):
+            with contextlib.suppress(*_DAMAGE):
+                yield Chunk.read(body)
 
     def _records(self, until: int | None = None) -> Iterator[tuple[int, int, ReadDataStream]]:
         """Place, kind and content of each record; ends where the file does, and notes it if that is too early."""
