@@ -35,7 +35,7 @@ from drivers import body as bodies
 from drivers.body import Body, PwmServo
 from drivers.bus_servo import BusHead
 from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, Lens, OpenCvCamera
-from drivers.errors import ConfigError, RobotError
+from drivers.errors import ConfigError, DeviceError, RobotError
 from drivers.head import Head, HeadDevice
 from drivers.link import SerialStream
 from drivers.mqtt import serve_broker
@@ -45,10 +45,15 @@ from drivers.urdf import urdf
 from sim import clock
 from sim import link_trials as sim_link_trials
 from sim.board import LockstepBoard, ProcessBoard
+from sim.broker import BrokerProcess
 from sim.bus_servo import ServoBus
+from sim.cable import Cable, LockstepCable, PtyCable
+from sim.fault_player import FaultPlayer
+from sim.faults import LinkCut, LinkNoise
 from sim.landmarks import Landmarks
 from sim.link_trials import Trial
 from sim.people import NAMES
+from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
 from sim.stage import Fidelity, Stage
 
@@ -80,6 +85,7 @@ class Devices(msgspec.Struct, kw_only=True):
     plug_in: Callable[[], Awaitable[HeadDevice]]
     board_says: str
     stage: Stage | None
+    faults: FaultPlayer | None
     scene: Scene
     seeing: Seeing
     call_seeing: Seeing
@@ -109,8 +115,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIterator[Devices]:
-    """Choose each device: the real one if it is configured, else its stand-in.
+async def devices(
+    config: Config, options: Options, is_virtual: bool, broker: BrokerProcess | None = None
+) -> AsyncIterator[Devices]:
+    """Choose each device: the real one if it is configured, else its stand-in. `broker` is one for faults to kill.
 
     Raises ConfigError or DeviceError when what was asked for cannot be had.
     """
@@ -125,20 +133,26 @@ async def devices(config: Config, options: Options, is_virtual: bool) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         stage: Stage | None = None
         far_side: LockstepBoard | ProcessBoard | ServoBus | None = None
+        cable: LockstepCable | PtyCable | None = None
+        faults: FaultPlayer | None = None
         if port is None:
             far_side = _far_side(body, is_virtual)
             await stack.enter_async_context(far_side)
             scenario = load_scenario(options.scenario, NAMES)
             stage = Stage(scenario, body, far_side, options.seed, options.fidelity)
+            cable = await _cable(far_side, scenario, options.seed, stack)
+            faults = FaultPlayer(stage, cable, broker)
+        camera, call_camera = _camera(config, stage), _call_camera(options, stage if source is None else None)
         is_modelled = stage is not None and source is None and options.fidelity == "landmarks"
         yield Devices(
             body=body,
-            camera=_camera(config, stage),
+            camera=faults.before_camera(camera) if faults is not None and source is None else camera,
             camera_says="simulated room" if source is None else f"camera {source}",
-            call_camera=_call_camera(options, stage if source is None else None),
-            plug_in=_plug(body, port, far_side),
+            call_camera=faults.before_call(call_camera) if faults and not options.call else call_camera,
+            plug_in=_plug(body, port, far_side, cable),
             board_says=_says(body, port),
             stage=stage,
+            faults=faults,
             scene=_scene(body, stage, is_body_simulated=port is None, is_camera_simulated=source is None),
             seeing=_seeing(stage.landmarks if stage and is_modelled else None, has_identity=True),
             # Nobody is told apart in a call.
@@ -192,21 +206,43 @@ def _says(body: Body, port: str | None) -> str:
     return "simulated arm, true firmware" if port is None else f"board on {port}"
 
 
+async def _cable(
+    far_side: LockstepBoard | ProcessBoard | ServoBus,
+    scenario: Scenario,
+    seed: int,
+    stack: contextlib.AsyncExitStack,
+) -> LockstepCable | PtyCable | None:
+    """The cable to a board, where faults of the scenario need one. A bus has its own."""
+    if not any(isinstance(fault, LinkCut | LinkNoise) for fault in scenario.fault):
+        return None
+    match far_side:
+        case LockstepBoard():
+            return LockstepCable(far_side, seed)
+        case ProcessBoard():
+            return await stack.enter_async_context(PtyCable(far_side, seed))
+        case ServoBus():
+            return None
+
+
 def _plug(
-    body: Body, port: str | None, far_side: LockstepBoard | ProcessBoard | ServoBus | None
+    body: Body,
+    port: str | None,
+    far_side: LockstepBoard | ProcessBoard | ServoBus | None,
+    cable: Cable | None,
 ) -> Callable[[], Awaitable[HeadDevice]]:
     """How to get the device anew, each time that its link was lost."""
 
     async def plug_in() -> HeadDevice:
+        if cable is not None and cable.is_out:
+            raise DeviceError("simulated board: no such port; put its cable back")
+        name = port
         match far_side:
             case LockstepBoard():
-                far_side.plug()
-                return Head(far_side, body.joint, body.pulse_rate_hz)
+                stream = cable if isinstance(cable, LockstepCable) else far_side
+                return Head(stream, body.joint, body.pulse_rate_hz)
             case ProcessBoard() | ServoBus():
-                name = far_side.port
-            case None:
-                assert port is not None
-                name = port
+                name = cable.port if isinstance(cable, PtyCable) else far_side.port
+        assert name is not None
         if _has_bus(body):
             return BusHead(name, body.joint)
         return Head(SerialStream(name), body.joint, body.pulse_rate_hz)
@@ -307,6 +343,8 @@ class App:
         if parts.stage is not None:
             tasks.append(Task(name="stage", work=parts.stage.run()))
             tasks.append(Task(name="crowd", work=self._count_people()))
+        if parts.faults is not None:
+            tasks.append(Task(name="faults", work=parts.faults.play(self.arm.release), may_fail=True))
         if parts.call_camera is not None:
             caller = Eye("call", parts.call_camera, self.bus.call_frames, "call")
             tasks.append(Task(name="call", work=caller.film()))

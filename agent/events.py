@@ -31,7 +31,7 @@ class Latest(Generic[T]):
         self._time_s = 0.0
         self._count = 0
         self._changed = asyncio.Event()
-        self._listen: Callable[[T, float], None] | None = None
+        self._listeners: tuple[Callable[[T, float], None], ...] = ()
 
     @property
     def count(self) -> int:
@@ -56,14 +56,14 @@ class Latest(Generic[T]):
         self._value = value
         self._time_s = asyncio.get_running_loop().time() if time_s is None else time_s
         self._count += 1
-        if self._listen is not None:
-            self._listen(value, self._time_s)
+        for listen in self._listeners:
+            listen(value, self._time_s)
         self._changed.set()
         self._changed = asyncio.Event()
 
     def tap(self, listen: Callable[[T, float], None]) -> None:
         """Have every value shown to the recorder as well, with its time."""
-        self._listen = listen
+        self._listeners = (*self._listeners, listen)
 
     async def after(self, count: int) -> T:
         """Wait until more than `count` values were put, then return the newest."""
@@ -81,12 +81,12 @@ class Inbox(Generic[T]):
         self._size = size
         self._drop = drop
         self._ready = asyncio.Event()
-        self._listen: Callable[[T, float], None] | None = None
+        self._listeners: tuple[Callable[[T, float], None], ...] = ()
         self.dropped = 0
 
     def tap(self, listen: Callable[[T, float], None]) -> None:
         """Have every item that is taken in shown to the recorder as well, with the time of that."""
-        self._listen = listen
+        self._listeners = (*self._listeners, listen)
 
     def put(self, item: T) -> bool:
         """Add an item; False if it was the one that had to go."""
@@ -96,8 +96,8 @@ class Inbox(Generic[T]):
                 return False
             self._items.popleft()
         self._items.append(item)
-        if self._listen is not None:
-            self._listen(item, asyncio.get_running_loop().time())
+        for listen in self._listeners:
+            listen(item, asyncio.get_running_loop().time())
         self._ready.set()
         return True
 

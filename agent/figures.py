@@ -19,6 +19,11 @@ class Figures:
         """All that are kept, oldest first."""
         return list(self._values[name])
 
+    def last(self, name: str) -> float | None:
+        """The newest, if there is one."""
+        values = self._values.get(name)
+        return values[-1] if values else None
+
     def clear(self) -> None:
         """Forget all; a benchmark's warm-up is over."""
         self._values.clear()

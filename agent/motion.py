@@ -130,11 +130,11 @@ def step(state: State, intent: Intent, body: Body, trajectory: Trajectory) -> St
             2 * math.pi * state.age_s / IDLE_PERIOD_S
         )
     target, velocity = [], []
-    before = state.offset_rad or tuple(offset)
-    for place, joint in enumerate(body.joint):
-        wanted = gaze[place] + offset[place]
+    before = state.offset_rad or offset
+    for joint, base, added, old in zip(body.joint, gaze, offset, before, strict=True):
+        wanted = base + added
         inside = min(max(wanted, joint.min_rad), joint.max_rad)
-        rate = (offset[place] - before[place]) / PERIOD_S if inside == wanted else 0.0
+        rate = (added - old) / PERIOD_S if inside == wanted else 0.0
         most = 0.9 * joint.max_velocity_rad_s
         target.append(inside)
         velocity.append(min(max(rate, -most), most))

@@ -62,7 +62,7 @@ def zmp_margins(body: Body, positions: Array, velocities: Array, accelerations: 
     The base's columns: acceleration along x and y, turn rate, and the turn rate's change.
     """
     load = _load(body, positions, velocities, accelerations, base, GRAVITY_M_S2)
-    least = (load @ _edges(body).T).min(axis=1)
+    least = (load @ support_edges(body).T).min(axis=1)
     margins = np.full(len(load), -np.inf)
     np.divide(least, load[:, 2], out=margins, where=load[:, 2] > 0.0)
     return margins
@@ -111,7 +111,7 @@ def _factors(body: Body, poses: Array) -> Array:
     many = np.repeat(cases, len(poses), axis=0)
     velocities, accelerations, moves, gravity = np.split(many, [count, 2 * count, 2 * count + 4], axis=1)
     load = _load(body, np.tile(poses, (len(cases), 1)), velocities, accelerations, moves, gravity[:, 0])
-    holds = load.reshape(len(cases), len(poses), 3) @ _edges(body).T  # K, by cases, poses and edges
+    holds = load.reshape(len(cases), len(poses), 3) @ support_edges(body).T  # K, by cases, poses and edges
     joints, (weight, along, across, turn), squares, products = np.split(
         holds, np.cumsum([count, 4, count + 1])
     )
@@ -124,7 +124,7 @@ def _factors(body: Body, poses: Array) -> Array:
     return factors
 
 
-def _edges(body: Body) -> Array:
+def support_edges(body: Body) -> Array:
     """One row an edge of the support polygon: times the load it gives K."""
     corners = np.array(body.base.support_m)
     along = np.roll(corners, -1, axis=0) - corners

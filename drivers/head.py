@@ -173,11 +173,15 @@ class Head:
         limit(knot.time_s - now_s, 0.0, MAX_AHEAD_S, "time ahead of now in s")
         position, velocity = [0] * MAX_JOINTS, [0] * MAX_JOINTS
         for place, bounds in enumerate(self._bounds):
-            position_rad = limit(knot.position_rad[place], bounds.low_rad, bounds.high_rad, bounds.position)
+            position_rad, velocity_rad_s = knot.position_rad[place], knot.velocity_rad_s[place]
             speed = bounds.velocity_rad_s
-            velocity_rad_s = limit(knot.velocity_rad_s[place], -speed, speed, bounds.velocity)
+            # `limit` says what is wrong; what is right need not be looked at twice.
+            if not (bounds.low_rad <= position_rad <= bounds.high_rad and -speed <= velocity_rad_s <= speed):
+                limit(position_rad, bounds.low_rad, bounds.high_rad, bounds.position)
+                limit(velocity_rad_s, -speed, speed, bounds.velocity)
+            urad = round(position_rad * 1e6)
             units = self._limits[place]
-            position[place] = min(max(round(position_rad * 1e6), units.min_urad), units.max_urad)
+            position[place] = min(max(urad, units.min_urad), units.max_urad)
             velocity[place] = round(velocity_rad_s * 1e3)
         time_us = self._link.clock.board_us(knot.time_s)
         positions = (position[0], position[1], position[2], position[3])

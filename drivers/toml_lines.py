@@ -5,6 +5,7 @@ when something is wrong with it, to find the line of each key and each table.
 """
 
 import datetime
+import difflib
 import re
 import tomllib
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _PLACE = re.compile(r" - at `(?:key` in `)?\$([^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 _SEQUENCES = (inspect.ListType, inspect.TupleType, inspect.VarTupleType)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$")
+_VALUE_UNKNOWN = re.compile(r"^Invalid (?:enum )?value '(.*)'$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(.*)`$")
 
 
@@ -80,10 +82,13 @@ class Source:
                     break  # somewhere in a table of free keys: msgspec does not say at which
                 path += (int(index),) if index else (name,)
         if unknown := _UNKNOWN.match(message):
-            allowed = ", ".join(_fields_at(kind, self._raw, path))
-            return self.error((*path, unknown[1]), f"unknown field `{unknown[1]}`; allowed are {allowed}")
+            says = _instead(unknown[1], _fields_at(kind, self._raw, path))
+            return self.error((*path, unknown[1]), f"unknown field `{unknown[1]}`; {says}")
         if missing := _MISSING.match(message):
             return self.error(path, f"`{missing[1]}` is missing")
+        if value := _VALUE_UNKNOWN.match(message):
+            says = _instead(value[1], _words_at(kind, self._raw, path))
+            return self.error(path, f"unknown word `{value[1]}`; {says}")
         return self.error(path, message)
 
 
@@ -223,8 +228,33 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _instead(word: str, allowed: list[str]) -> str:
+    """What may stand there, the nearest word first."""
+    close = difflib.get_close_matches(word, allowed, n=1)
+    nearest = f"did you mean `{close[0]}`? " if close else ""
+    return f"{nearest}allowed are {', '.join(allowed)}"
+
+
 def _fields_at(kind: Any, raw: Any, path: KeyPath) -> list[str]:
     """The keys that the struct at a place of the file may have."""
+    here = _type_at(kind, raw, path)
+    if not isinstance(here, inspect.StructType):
+        return []
+    tag = [here.tag_field] if here.tag_field else []
+    return tag + [field.encode_name for field in here.fields]
+
+
+def _words_at(kind: Any, raw: Any, path: KeyPath) -> list[str]:
+    """The words that may stand at a place of the file: of a literal, or the tags of a union of structs."""
+    here = _type_at(kind, raw, path)
+    if isinstance(here, inspect.LiteralType):
+        return [str(value) for value in here.values]
+    around = _type_at(kind, raw, path[:-1])
+    choices = around.types if isinstance(around, inspect.UnionType) else ()
+    return [str(choice.tag) for choice in choices if isinstance(choice, inspect.StructType)]
+
+
+def _type_at(kind: Any, raw: Any, path: KeyPath) -> inspect.Type:
     here = _struct(inspect.type_info(kind), raw)
     for step in path:
         raw = raw[step]
@@ -237,10 +267,7 @@ def _fields_at(kind: Any, raw: Any, path: KeyPath) -> list[str]:
         elif isinstance(here, inspect.DictType):
             here = here.value_type
         here = _struct(here, raw)
-    if not isinstance(here, inspect.StructType):
-        return []
-    tag = [here.tag_field] if here.tag_field else []
-    return tag + [field.encode_name for field in here.fields]
+    return here
 
 
 def _struct(kind: inspect.Type, raw: Any) -> inspect.Type:

@@ -95,7 +95,9 @@ class Core:
         frames: list[tuple[int, tuple[int, ...]]] = []
         while True:
             count = self._library.nod_advance(self._core, until_us, self._records, _RECORDS)
-            frames += [(record.time_us, tuple(record.pulse_us)) for record in self._records[:count]]
+            for place in range(count):
+                record = self._records[place]
+                frames.append((record.time_us, tuple(record.pulse_us)))
             if count < _RECORDS:
                 return frames
 
@@ -108,10 +110,12 @@ class Core:
 
     def transmit(self) -> bytes:
         """Bytes for the line."""
-        parts: list[bytes] = []
+        data = b""
         while size := self._library.nod_transmit(self._core, self._out, _TRANSMIT_BYTES):
-            parts.append(self._out.raw[:size])
-        return b"".join(parts)
+            data += ctypes.string_at(self._out, size)
+            if size < _TRANSMIT_BYTES:
+                break
+        return data
 
     def pulse_us(self, channel: int) -> int:
         """The channel's pulse this moment, 0 for none."""
@@ -222,6 +226,10 @@ class LockstepBoard:
     def pulses(self) -> list[PwmFrame]:
         frames, self._frames = self._frames, []
         return frames
+
+    def stand_still(self, seconds: float) -> None:
+        """Let no time pass on the board for so long: the host's clock is about to leap ahead of it by that."""
+        self._first_s = (self._first_s or 0.0) + seconds
 
     def clock_us(self, now_s: float) -> int:
         """What the board's clock shows at a loop time, not yet cut to 32 bits."""

@@ -5,21 +5,19 @@ wrong its box, pose and distance are, comes from the true view of it.
 """
 
 import math
-import zlib
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from drivers.body import Matrix
 from drivers.camera import Lens
-from sim import sightlines
+from sim import sightlines, vision_errors
 from sim.people import Actor
-from sim.sightlines import Doubles
+from sim.sightlines import RANGE_M, Doubles
+from sim.vision_errors import Vector
 
-Vector = NDArray[np.float32]
 Row = list[float]
 
 # As `agent.vision.VisionConfig` and `agent.landmarks` have them; a test holds them together.
@@ -29,9 +27,6 @@ UNCONFIRMED_S = 2.0
 SAME_FACE = 0.45
 MOST_FACES = 8
 MERGED_OVERLAP = 0.3
-
-# Columns of a look at one face; logits above zero mean yes.
-FOUND, FITTED, X_PX, Y_PX, WIDTH_PX, HEIGHT_PX, PITCH_RAD, YAW_RAD, ROLL_RAD, DISTANCE_M = range(10)
 
 
 class Instant(NamedTuple):
@@ -61,7 +56,7 @@ class SeenFace(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Track(msgspec.Struct, kw_only=True):
     number: int
-    place: int  # of the actor whose face it is on
+    name: str  # whose face it is on
     is_visible: bool = True
     frames: int = 1
     lost_s: float = 0.0
@@ -69,21 +64,27 @@ class _Track(msgspec.Struct, kw_only=True):
 
 
 class Landmarks:
-    """Stands in for the vision of one camera."""
+    """Stands in for the vision of one camera. Raises ConfigError without a fit, or for who is not in it."""
 
     def __init__(
         self,
         lens: Lens,
         instant: Callable[[float], Instant],
         blocks: Doubles,
+        seed: int,
         *,
         has_identity: bool = True,
     ) -> None:
-        """`instant` tells what was before the camera at a frame's time."""
+        """`instant` tells what was before the camera at a frame's time; `blocks` what stands in the room."""
         self._lens = lens
         self._instant = instant
         self._blocks = blocks
+        self._seed = seed
         self._has_identity = has_identity
+        self._errors, _ = vision_errors.load()
+        self._cast: tuple[str, ...] = ()
+        self._people = np.zeros(0, dtype=np.int64)
+        self._keys = np.zeros(0, dtype=np.int64)
         self._tracks: list[_Track] = []
         self._next_number = 1
         self._time_s: float | None = None
@@ -92,8 +93,19 @@ class Landmarks:
     def see(self, time_s: float, frame: int, wanted: Set[int] | None = None) -> tuple[SeenFace, ...]:
         """The faces in the frame taken at `time_s`; embeddings for new tracks and those `wanted`, None: all."""
         instant = self._instant(time_s)
+        names = tuple([actor.name for actor in instant.actors])
+        if names != self._cast:
+            self._cast = names
+            self._people = vision_errors.places_of(names)
+            self._keys = np.array([vision_errors.key_of(self._seed, name) for name in names], dtype=np.int64)
         view = sightlines.faces_in_view(instant.camera_pose, self._lens, instant.actors, self._blocks)
-        looks = _looks(view)
+        errors = self._errors
+        rows = vision_errors.looks(
+            view, instant.light, self._lens.width_px, self._people, self._keys, time_s, frame,
+            errors.weights, errors.own, errors.noise, errors.lasting,
+            errors.scales[vision_errors.TOGETHER],
+        )  # fmt: skip
+        looks = dict(zip(names, rows.tolist(), strict=True))
         dt_s = 0.0 if self._time_s is None else max(time_s - self._time_s, 0.0)
         self._time_s = time_s
         self._follow(looks, dt_s)
@@ -105,53 +117,66 @@ class Landmarks:
         ):
             self._detect(looks)
             self._frames_since_detection = 0
-        self._drop(looks, view)
-        return tuple(
-            self._face(looks[track.place], track, instant.actors[track.place].name, wanted)
-            for track in self._tracks
-            if track.is_visible
-        )
+        self._drop(looks, dict(zip(names, view[:, RANGE_M].tolist(), strict=True)))
+        faces = []
+        for track in self._tracks:
+            if track.is_visible:
+                embedding = None
+                if self._has_identity and (wanted is None or track.number in wanted or track.frames <= 2):
+                    place = names.index(track.name)
+                    embedding = self._embedding(view[place], instant.light, place, time_s, frame)
+                faces.append(self._face(looks[track.name], track.number, embedding))
+        return tuple(faces)
 
-    def _follow(self, looks: list[Row], dt_s: float) -> None:
+    def _embedding(self, view: Doubles, light: float, place: int, time_s: float, frame: int) -> Vector:
+        errors = self._errors
+        share, stays_s = errors.lasting[-1]
+        return vision_errors.embedding(
+            view, light, self._people[place], self._keys[place], time_s, frame, errors.look, errors.own_look,
+            errors.look_noise, errors.look_spread, errors.scales, share, stays_s,
+        )  # fmt: skip
+
+    def _follow(self, looks: dict[str, Row], dt_s: float) -> None:
         for track in self._tracks:
             track.unconfirmed_s += dt_s
-            if track.is_visible and self._fits(looks[track.place]):
+            if track.is_visible and track.name in looks and self._fits(looks[track.name]):
                 track.frames += 1
                 track.lost_s = 0.0
             else:
                 track.is_visible = False
                 track.lost_s += dt_s
 
-    def _detect(self, looks: list[Row]) -> None:
+    def _detect(self, looks: dict[str, Row]) -> None:
         """Confirm, take up again, begin: as vision does with what the detector finds."""
-        found: list[int] = []
-        for place in sorted(range(len(looks)), key=lambda place: -looks[place][FOUND]):
-            if looks[place][FOUND] <= 0.0:
+        found: dict[str, Row] = {}
+        for name, look in sorted(looks.items(), key=lambda item: -item[1][vision_errors.FOUND]):
+            if look[vision_errors.FOUND] <= 0.0:
                 break
-            if all(_overlap(looks[place], looks[other]) <= MERGED_OVERLAP for other in found):
-                found.append(place)
-        followed = {track.place: track for track in self._tracks}
-        for place in found:
-            track = followed.get(place)
+            if all(_overlap(look, other) <= MERGED_OVERLAP for other in found.values()):
+                found[name] = look
+        followed = {track.name: track for track in self._tracks}
+        for name, look in found.items():
+            track = followed.get(name)
             if track is not None:
                 track.unconfirmed_s = 0.0
-                if not track.is_visible and self._fits(looks[place]):
+                if not track.is_visible and self._fits(look):
                     track.is_visible, track.lost_s = True, 0.0
                     track.frames += 1
-            elif len(self._tracks) < MOST_FACES and self._fits(looks[place]):
-                self._tracks.append(_Track(number=self._next_number, place=place))
+            elif len(self._tracks) < MOST_FACES and self._fits(look):
+                self._tracks.append(_Track(number=self._next_number, name=name))
                 self._next_number += 1
 
-    def _drop(self, looks: list[Row], view: Doubles) -> None:
+    def _drop(self, looks: dict[str, Row], ranges_m: dict[str, float]) -> None:
         """Forget faces that are gone; of two that lie on each other the nearer one is kept."""
-        kept: list[Row] = []
         visible = [track for track in self._tracks if track.is_visible]
-        for track in sorted(visible, key=lambda track: view[track.place, sightlines.RANGE_M]):
-            look = looks[track.place]
-            if all(_common(look, other) < SAME_FACE for other in kept):
-                kept.append(look)
-            else:
-                track.is_visible = False
+        if len(visible) > 1:
+            kept: list[Row] = []
+            for track in sorted(visible, key=lambda track: ranges_m[track.name]):
+                look = looks[track.name]
+                if all(_common(look, other) < SAME_FACE for other in kept):
+                    kept.append(look)
+                else:
+                    track.is_visible = False
         self._tracks = [
             track
             for track in self._tracks
@@ -162,66 +187,50 @@ class Landmarks:
 
     def _fits(self, look: Row) -> bool:
         return (
-            look[FITTED] > 0.0
-            and 0.0 <= look[X_PX] < self._lens.width_px
-            and 0.0 <= look[Y_PX] < self._lens.height_px
+            look[vision_errors.FITTED] > 0.0
+            and 0.0 <= look[vision_errors.BOX_X] < self._lens.width_px
+            and 0.0 <= look[vision_errors.BOX_Y] < self._lens.height_px
         )
 
-    def _face(self, look: Row, track: _Track, name: str, wanted: Set[int] | None) -> SeenFace:
-        embedding = None
-        if self._has_identity and (wanted is None or track.number in wanted or track.frames <= 2):
-            embedding = _embedding(name)
+    def _face(self, look: Row, number: int, embedding: Vector | None) -> SeenFace:
         return SeenFace(
-            track=track.number,
-            x_px=look[X_PX] - look[WIDTH_PX] / 2,
-            y_px=look[Y_PX] - look[HEIGHT_PX] / 2,
-            width_px=look[WIDTH_PX],
-            height_px=look[HEIGHT_PX],
-            score=1.0 / (1.0 + math.exp(-look[FITTED])),
-            pitch_rad=look[PITCH_RAD],
-            yaw_rad=look[YAW_RAD],
-            roll_rad=look[ROLL_RAD],
-            distance_m=look[DISTANCE_M],
+            track=number,
+            x_px=look[vision_errors.BOX_X] - look[vision_errors.BOX_WIDTH] / 2,
+            y_px=look[vision_errors.BOX_Y] - look[vision_errors.BOX_HEIGHT] / 2,
+            width_px=look[vision_errors.BOX_WIDTH],
+            height_px=look[vision_errors.BOX_HEIGHT],
+            score=1.0
+            / (1.0 + math.exp(-self._errors.scales[vision_errors.SLOPE] * look[vision_errors.FITTED])),
+            pitch_rad=look[vision_errors.PITCH],
+            yaw_rad=look[vision_errors.YAW],
+            roll_rad=look[vision_errors.ROLL],
+            distance_m=look[vision_errors.DISTANCE],
             embedding=embedding,
         )
 
 
-def _looks(view: Doubles) -> list[Row]:
-    """Seen without errors, from 40 px on, turned by at most 63° and at most half hidden."""
-    clear = (
-        (view[:, sightlines.SIZE_PX] > 40.0)
-        & (np.abs(view[:, sightlines.YAW_RAD]) < 1.1)
-        & (view[:, sightlines.HIDDEN] + view[:, sightlines.CUT] < 0.5)
-    )
-    looks = np.empty((len(view), 10))
-    looks[:, FOUND] = looks[:, FITTED] = np.where(clear, 6.0, -6.0)
-    looks[:, X_PX : Y_PX + 1] = view[:, sightlines.X_PX : sightlines.Y_PX + 1]
-    looks[:, HEIGHT_PX], looks[:, WIDTH_PX] = view[:, sightlines.SIZE_PX], 0.75 * view[:, sightlines.SIZE_PX]
-    looks[:, PITCH_RAD : ROLL_RAD + 1] = view[:, sightlines.PITCH_RAD : sightlines.ROLL_RAD + 1]
-    looks[:, DISTANCE_M] = view[:, sightlines.RANGE_M]
-    return [[float(value) for value in look] for look in looks]
-
-
-def _embedding(name: str) -> Vector:
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    return rng.normal(0.0, 0.05, 128).astype(np.float32)
-
-
 def _shared(one: Row, other: Row) -> float:
-    width = min(one[X_PX] + one[WIDTH_PX] / 2, other[X_PX] + other[WIDTH_PX] / 2) - max(
-        one[X_PX] - one[WIDTH_PX] / 2, other[X_PX] - other[WIDTH_PX] / 2
-    )
-    height = min(one[Y_PX] + one[HEIGHT_PX] / 2, other[Y_PX] + other[HEIGHT_PX] / 2) - max(
-        one[Y_PX] - one[HEIGHT_PX] / 2, other[Y_PX] - other[HEIGHT_PX] / 2
-    )
-    return max(0.0, width) * max(0.0, height)
+    x, y, width, height = _box(one)
+    other_x, other_y, other_width, other_height = _box(other)
+    across = (width + other_width) / 2 - abs(x - other_x)
+    high = (height + other_height) / 2 - abs(y - other_y)
+    return max(0.0, min(across, width, other_width)) * max(0.0, min(high, height, other_height))
 
 
 def _overlap(one: Row, other: Row) -> float:
     both = _shared(one, other)
-    return both / max(one[WIDTH_PX] * one[HEIGHT_PX] + other[WIDTH_PX] * other[HEIGHT_PX] - both, 1e-6)
+    return both / max(_area(one) + _area(other) - both, 1e-6)
 
 
 def _common(one: Row, other: Row) -> float:
-    least = min(one[WIDTH_PX] * one[HEIGHT_PX], other[WIDTH_PX] * other[HEIGHT_PX])
-    return _shared(one, other) / max(least, 1.0)
+    return _shared(one, other) / max(min(_area(one), _area(other)), 1.0)
+
+
+def _box(look: Row) -> tuple[float, float, float, float]:
+    """Middle and size."""
+    x, y, width, height = look[vision_errors.BOX_X : vision_errors.BOX_HEIGHT + 1]
+    return x, y, width, height
+
+
+def _area(look: Row) -> float:
+    return look[vision_errors.BOX_WIDTH] * look[vision_errors.BOX_HEIGHT]

@@ -11,7 +11,7 @@ from sim.board import LockstepBoard
 BYTE_S = 10 / BAUD  # start, eight bits, stop
 
 
-class _Noise:
+class Noise:
     """Flips each bit with a chance, by drawing how many bits pass until the next one."""
 
     def __init__(self, bit_error_rate: float, random_: random.Random) -> None:
@@ -39,7 +39,7 @@ class _Way:
     """One direction: when the line is free again, and the noise on it."""
 
     def __init__(self, bit_error_rate: float, late_s: float, random_: random.Random) -> None:
-        self._noise = _Noise(bit_error_rate, random_)
+        self._noise = Noise(bit_error_rate, random_)
         self._late_s = late_s
         self._random = random_
         self._free_s = 0.0

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import pullover
-from sim.pullover import Ring
-from sim.pullover import smoothstep as smoothstep
+from sim import figure, pullover
+from sim.figure import CHEST_DM, Fit
+from sim.posture import Limbs
+from sim.surfaces import smoothstep, vertex_normals
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int32]
@@ -28,7 +29,8 @@ PATCHES = ("lash", "teeth", "shirt", "trousers", "hand", "shoe")  # squares of o
 HAIR_LEFT_PX = 640
 AXIS_DM = 0.35  # the atlas is a cylinder around this vertical through the head
 TOP_DM, BOTTOM_DM = 8.75, 5.0  # heights of the atlas' first and last skin row
-STANDING_EYE_M = 1.54  # height of the eyes for which the legs have their own length
+STANDING_EYE_M = 1.54  # height of a grown-up's eyes for which the legs have their own length
+_HIP_BELOW_EYES_M = 0.66
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -60,6 +62,9 @@ class Shape(msgspec.Struct, frozen=True):
     sky: Floats
     deltas: Floats  # mouth, blink, smile × vertex × 3
     pivot: Floats  # where the neck turns
+    body: int  # the first triangle of what is below head, neck and collar
+    limbs: Limbs
+    standing_eye_m: float  # height of the eyes for which the legs have their own length
 
 
 @cache
@@ -94,31 +99,20 @@ def base() -> Base:
     )
 
 
-def vertex_normals(points: NDArray[np.floating], triangles: Whole) -> NDArray[np.float64]:
-    """Unit normals, each the mean of the faces around it weighted by area."""
-    a, b, c = (points[triangles[:, k]].astype(np.float64) for k in range(3))
-    face = np.cross(b - a, c - a)
-    total = np.stack(
-        [
-            sum(np.bincount(triangles[:, k], face[:, axis], len(points)) for k in range(3))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
+def assemble(vertices: Floats, kept: NDArray[np.bool_], tall: float = 1.0) -> Shape:
+    """Turn a morphed head into a person: origin between the eyes, body added, what is not `kept` dropped.
 
-
-def assemble(vertices: Floats, kept: NDArray[np.bool_]) -> Shape:
-    """Turn a morphed head into a person: origin between the eyes, body added, what is not `kept` dropped."""
+    `tall` is the body's size as a share of a grown-up's.
+    """
     mean = base()
     eyes = (vertices[mean.joints["l-eye"]].mean(axis=0) + vertices[mean.joints["r-eye"]].mean(axis=0)) / 2.0
     pivot = ((vertices[mean.joints["neck"]].mean(axis=0) - eyes) * 0.1)[[2, 0, 1]]
-    fit = _fit(vertices, eyes)
+    fit = _fit(vertices, eyes, tall)
     dressed, cloth_normals, share = _wear(vertices, fit)
     head = ((dressed - eyes) * 0.1)[:, [2, 0, 1]]
     corners = np.abs(mean.vertices[mean.triangles])
     stub = corners[..., 0].min(axis=1) > np.where(corners[..., 1].max(axis=1) < 5.2, 1.2, _ARM_STUB_DM)
-    low = mean.vertices[mean.triangles][..., 1].max(axis=1) < _CHEST_DM
+    low = mean.vertices[mean.triangles][..., 1].max(axis=1) < CHEST_DM
     kept = kept & ~(stub & np.isin(mean.kind, (SKIN, CLOTH))) & ~(low & (mean.kind == CLOTH))
     used = np.unique(mean.triangles[kept])
     place = np.zeros(len(vertices), dtype=np.int32)
@@ -128,21 +122,28 @@ def assemble(vertices: Floats, kept: NDArray[np.bool_]) -> Shape:
     normals += (cloth_normals - normals) * share[:, None]
     normals = (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12))[used]
     deltas = np.stack([_expression(weights)[used] for weights in EXPRESSIONS])
-    body_points, body_normals, body_triangles, body_uv = _body(fit)
-    count = len(body_points)
-    below_hip = np.clip((-0.66 - body_points[:, 2]) / (STANDING_EYE_M - 0.66), 0.0, 1.0)
+    body = figure.body(fit)
+    count = len(body.points)
+    standing_eye_m = STANDING_EYE_M * tall
+    hip_m = _HIP_BELOW_EYES_M * tall
+    below_hip = np.clip((-hip_m - body.points[:, 2]) / (standing_eye_m - hip_m), 0.0, 1.0)
+    patches = np.array([patch_centre_px(name) for name in PATCHES], dtype=np.float32)
+    body_uv = np.repeat(patches[[PATCHES.index(name) for name in body.patches], None], 3, axis=1)
     zeros = np.zeros(count, dtype=np.float32)
     return Shape(
-        points=np.concatenate([head[used], body_points]).astype(np.float32),
-        normals=np.concatenate([normals, body_normals]).astype(np.float32),
-        triangles=np.concatenate([triangles, body_triangles + len(used)]).astype(np.int32),
-        kind=np.concatenate([mean.kind[kept], np.full(len(body_triangles), CLOTH)]).astype(np.int32),
+        points=np.concatenate([head[used], body.points]).astype(np.float32),
+        normals=np.concatenate([normals, body.normals]).astype(np.float32),
+        triangles=np.concatenate([triangles, body.triangles + len(used)]).astype(np.int32),
+        kind=np.concatenate([mean.kind[kept], np.full(len(body.triangles), CLOTH)]).astype(np.int32),
         uv=np.concatenate([mean.uv[kept], body_uv]).astype(np.float32),
         with_head=np.concatenate([mean.with_head[used], zeros]).astype(np.float32),
         legs=np.concatenate([np.zeros(len(used)), below_hip]).astype(np.float32),
         sky=np.concatenate([(mean.sky + (1.0 - mean.sky) * share)[used], zeros + 1.0]).astype(np.float32),
         deltas=np.concatenate([deltas, np.zeros((len(EXPRESSIONS), count, 3))], axis=1).astype(np.float32),
         pivot=pivot.astype(np.float32),
+        body=len(triangles),
+        limbs=figure.limbs(fit, body, len(used)),
+        standing_eye_m=standing_eye_m,
     )
 
 
@@ -214,73 +215,26 @@ def _atlas(vertices: Floats, triangles: Whole, kind: Whole, joints: dict[str, ND
     return np.stack([u, v], axis=-1).astype(np.float32)
 
 
-# The body: rings around a line, in decimetres of the mean figure. Each: centre (x left, y up, z front), then
-# its half width across and half depth.
-_HIPS: tuple[Ring, ...] = (
-    (0, 0.4, 0.35, 1.6, 0.85), (0, -0.2, 0.3, 1.66, 0.9), (0, -0.7, 0.28, 1.5, 0.8),
-    (0, -0.95, 0.28, 0.6, 0.4),
-)  # fmt: skip
-_LEG: tuple[Ring, ...] = (
-    (0.85, -0.2, 0.3, 0.82, 0.88), (0.88, -1.5, 0.3, 0.8, 0.85), (0.92, -3.6, 0.28, 0.62, 0.64),
-    (0.95, -5.4, 0.18, 0.55, 0.6), (0.98, -7.6, 0.12, 0.44, 0.5), (0.98, -7.9, 0.12, 0.46, 0.5),
-)  # fmt: skip
-_SHOE: tuple[Ring, ...] = (
-    (1.0, -7.55, 0.2, 0.2, 0.3), (1.0, -7.7, 0.35, 0.4, 0.75), (1.02, -7.95, 0.6, 0.46, 1.2),
-    (1.02, -8.12, 0.65, 0.46, 1.3), (1.02, -8.13, 0.65, 0.1, 0.3),
-)  # fmt: skip
-_HAND: tuple[Ring, ...] = (
-    (2.1, 0.0, 0.33, 0.2, 0.25), (2.08, -0.4, 0.4, 0.2, 0.4), (2.06, -0.9, 0.46, 0.2, 0.42),
-    (2.03, -1.5, 0.52, 0.17, 0.34), (2.02, -1.85, 0.55, 0.08, 0.15),
-)  # fmt: skip
 _ARM_STUB_DM = 1.9  # MakeHuman's arms stand away from the body; from here out ours hang down instead
-_CHEST_DM = 4.4  # below here MakeHuman's chest is left out, for the torso's rings are all there is to see
-_INSET_DM = 0.08
-_SEGMENTS = 16
 
 
-class _Fit(msgspec.Struct, frozen=True):
-    """How the mean body is widened, deepened and lifted to sit below one person's head."""
-
-    width: float
-    depth: float
-    lift_dm: NDArray[np.float64]
-    eyes_dm: NDArray[np.float64]  # of the mean head
-
-    def worn(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From the mean body to the person's; from MakeHuman's origin to one between the eyes."""
-        upper = smoothstep(points[:, 1], -1.0, 3.5)  # feet stay whatever the shoulders do
-        x = points[:, 0] * (1.0 + upper * (self.width - 1.0))
-        z = (points[:, 2] - 0.3) * (1.0 + upper * (self.depth - 1.0)) + 0.3
-        lift = self.lift_dm * (0.0, 1.0, 1.0)
-        return np.stack([x, points[:, 1], z], axis=1) + upper[:, None] * lift - self.eyes_dm
-
-    def bare(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The inverse of `worn`, above the waist."""
-        points = points + self.eyes_dm - self.lift_dm * (0.0, 1.0, 1.0)
-        return (points - (0.0, 0.0, 0.3)) / (self.width, 1.0, self.depth) + (0.0, 0.0, 0.3)
-
-    def lean(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Normals of the mean body's cloth as the person wears it, in the person's frame."""
-        turned = (normals / (self.width, 1.0, self.depth))[:, [2, 0, 1]]
-        return np.asarray(turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12))
-
-
-def _fit(vertices: Floats, eyes: NDArray[np.floating]) -> _Fit:
+def _fit(vertices: Floats, eyes: NDArray[np.floating], tall: float) -> Fit:
     mean = base()
     rest_eyes = (
         mean.vertices[mean.joints["l-eye"]].mean(axis=0) + mean.vertices[mean.joints["r-eye"]].mean(axis=0)
     ) / 2.0
     chest = (mean.vertices[:, 1] < 5.0) & (mean.vertices[:, 1] > 3.9) & (np.abs(mean.vertices[:, 0]) < 2.0)
-    lift = (vertices[chest] - eyes).mean(axis=0) - (mean.vertices[chest] - rest_eyes).mean(axis=0)
-    return _Fit(
-        width=float(np.ptp(vertices[chest, 0]) / np.ptp(mean.vertices[chest, 0])),
-        depth=float(np.ptp(vertices[chest, 2]) / np.ptp(mean.vertices[chest, 2])),
+    lift = (vertices[chest] - eyes).mean(axis=0) - tall * (mean.vertices[chest] - rest_eyes).mean(axis=0)
+    return Fit(
+        width=float(np.ptp(vertices[chest, 0]) / np.ptp(mean.vertices[chest, 0])) / tall,
+        depth=float(np.ptp(vertices[chest, 2]) / np.ptp(mean.vertices[chest, 2])) / tall,
         lift_dm=lift.astype(np.float64),
         eyes_dm=rest_eyes.astype(np.float64),
+        tall=tall,
     )
 
 
-def _wear(vertices: Floats, fit: _Fit) -> tuple[Floats, NDArray[np.float64], NDArray[np.float64]]:
+def _wear(vertices: Floats, fit: Fit) -> tuple[Floats, NDArray[np.float64], NDArray[np.float64]]:
     """Draw the shoulders onto the pullover: vertices, the cloth's normals, and each vertex' share of cloth.
 
     What is bare, and the neckline around it, has no share and stays where it is.
@@ -300,51 +254,3 @@ def _wear(vertices: Floats, fit: _Fit) -> tuple[Floats, NDArray[np.float64], NDA
     normals = np.zeros((len(y), 3))
     normals[under] = fit.lean(pullover.outward(on))
     return dressed, normals, share
-
-
-def _body(fit: _Fit) -> tuple[Floats, NDArray[np.float64], Whole, Floats]:
-    """Torso, arms and legs in the person's frame: points, normals, triangles and uv."""
-    parts: list[tuple[tuple[Ring, ...], float, str]] = [
-        (pullover.TORSO, 1.0, "shirt"),
-        (_HIPS, 1.0, "trousers"),
-    ]
-    for side in (1.0, -1.0):
-        parts += [
-            (_LEG, side, "trousers"),
-            (_SHOE, side, "shoe"),
-            (pullover.SLEEVE, side, "shirt"),
-            (_HAND, side, "hand"),
-        ]
-    angle = np.arange(_SEGMENTS) * (2.0 * math.pi / _SEGMENTS)
-    points, triangles, uv, is_cloth = [], [], [], []
-    start = 0
-    for rings, side, patch in parts:
-        for x, y, z, across, deep in rings:
-            points.append(
-                np.stack(
-                    [x * side + across * np.cos(angle), np.full(_SEGMENTS, y), z + deep * np.sin(angle)],
-                    axis=1,
-                )
-            )
-            is_cloth += [patch == "shirt"] * _SEGMENTS
-        for ring_index in range(len(rings) - 1):
-            for s in range(_SEGMENTS):
-                a = start + ring_index * _SEGMENTS + s
-                b = start + ring_index * _SEGMENTS + (s + 1) % _SEGMENTS
-                triangles += [(a, b, a + _SEGMENTS), (b, b + _SEGMENTS, a + _SEGMENTS)]
-                uv += [(patch_centre_px(patch),) * 3] * 2
-        start += len(rings) * _SEGMENTS
-    mean_body = np.concatenate(points)
-    shoulders = np.array(is_cloth) & (mean_body[:, 1] > 3.6)
-    mean_body[shoulders] = on = pullover.draw_on(mean_body[shoulders])
-    outward = pullover.outward(on)
-    # MakeHuman's shoulders, which meet the neck, lie over the rings where there are both.
-    inset = _INSET_DM * smoothstep(on[:, 1], _CHEST_DM, 5.0) * smoothstep(-np.abs(on[:, 0]), -1.45, -1.15)
-    mean_body[shoulders] -= inset[:, None] * outward
-    body = (fit.worn(mean_body)[:, [2, 0, 1]] * 0.1).astype(np.float32)
-    faces = np.array(triangles, dtype=np.int32)
-    normals = vertex_normals(body, faces)
-    normals[shoulders] = fit.lean(outward)
-    normals[is_cloth] += pullover.folds(mean_body[is_cloth])[:, [2, 0, 1]]
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return body, normals, faces, np.array(uv, dtype=np.float32)

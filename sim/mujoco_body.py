@@ -1,52 +1,91 @@
-"""The simulated body in MuJoCo: the same pulses as in `sim.body`, but it weighs, slips and can tip over.
+"""The simulated body in MuJoCo: the same pulses and the same servos as in `sim.body`, but it stands by contact.
 
 Needs the extra `mujoco`. The robot is built from its body file alone and stands free on a plane.
 """
 
 import math
 import xml.etree.ElementTree as ET
-from collections import deque
 from collections.abc import Iterable
 
 import mujoco
 import numpy as np
 
-from drivers.body import Body, Foot, PwmServo, Wheels
-from sim.body import DEAD_S, ROTOR_KG_M2
+from drivers.balance import GRAVITY_M_S2
+from drivers.body import Body, Foot, Matrix, Wheels
+from sim.body import (
+    BAND_RAD,
+    FALLEN_RAD,
+    HOBBY,
+    LIMP_SHARE,
+    NO_LOAD_RAD_S,
+    ROTOR_KG_M2,
+    STEP_S,
+    Imperfection,
+    Pulses,
+    Servos,
+    checked_share,
+)
+from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S
+from sim.wheels import WOOD, Surface, wheel_speeds
 
-STEP_S = 0.002
-PROPORTIONAL_BAND_RAD = 0.08  # a servo pushes with all it has from this error on
-NO_LOAD_RAD_S = 7.0  # .15 s for 60°, what hobby servos of 10 to 20 kg·cm do
-FRICTION = 0.8  # rubber on wood
-WHEEL_WIDTH_M = 0.025
+LOOK_STEPS = 10  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
 WHEEL_MASS_KG = 0.02  # each; taken from the base's
 CASTER_RADIUS_M = 0.01
 AXES = {"x": "1 0 0", "y": "0 1 0", "z": "0 0 1"}
 
 
 class MujocoBody:
-    """A body under physics. `advance` integrates up to a time; detached servos go limp."""
+    """A body under MuJoCo's physics; see `sim.body.Plant`. Backlash and the supply's sag act every 20 ms."""
 
-    def __init__(self, body: Body, time_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        body: Body,
+        time_s: float = 0.0,
+        seed: int | None = None,
+        surface: Surface = WOOD,
+        servos: Servos = HOBBY,
+    ) -> None:
+        count = len(body.joint)
         self._body = body
-        self._start_s = time_s
-        self.model = mujoco.MjModel.from_xml_string(mjcf(body))
+        self.model = mujoco.MjModel.from_xml_string(mjcf(body, surface, servos))
         self.data = mujoco.MjData(self.model)
-        self._pending: deque[tuple[float, tuple[int, ...]]] = deque()
-        self._joints = np.array([self.model.joint(joint.name).qposadr[0] for joint in body.joint])
-        self.data.qpos[self._joints] = self.data.ctrl[: len(body.joint)] = body.rest_rad
-        mujoco.mj_forward(self.model, self.data)
-        self._upright = self.data.body("base").xmat[8:]  # a view: cosine of the base's tilt
+        self._pulses = Pulses(body, Imperfection(count, seed), time_s)
+        self._start_s, self._steps = time_s, 0
+        first = int(self.model.joint(body.joint[0].name).qposadr[0])
+        # Views into MuJoCo's own numbers: to ask for one costs a microsecond.
+        self._joints = self.data.qpos[first : first + count]
+        self._ctrl, self._force_nm = self.data.ctrl[:count], self.data.actuator_force[:count]
+        self._least_nm, self._most_nm = self.model.actuator_forcerange[:count].T
+        self._gain, self._bias = self.model.actuator_gainprm[:count, 0], self.model.actuator_biasprm[:count]
+        self._upright = self.data.body("base").xmat[8:]  # cosine of the base's tilt
         self._least_upright = 1.0
+        self._shown_rad = np.array(body.rest_rad, np.float64)
+        self._stall_nm = np.array([joint.max_torque_nm for joint in body.joint])
+        self._is_driven = np.zeros(count, np.bool_)
+        self._given_supply = 1.0
+        self._servos = servos
+        self._joints[:] = self._ctrl[:] = body.rest_rad
+        self._power()
+        mujoco.mj_forward(self.model, self.data)
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
-        return tuple(float(angle) for angle in self.data.qpos[self._joints])
+        return tuple(self._played().tolist())
 
     @property
     def tilt_rad(self) -> float:
-        """Of the base against the ground, at this moment."""
         return math.acos(min(float(self._upright[0]), 1.0))
+
+    @property
+    def is_fallen(self) -> bool:
+        return self.tilt_rad > FALLEN_RAD
+
+    @property
+    def base_pose(self) -> Matrix:
+        pose: Matrix = np.eye(4)
+        pose[:3, :3] = self.data.body("base").xmat.reshape(3, 3)
+        pose[:3, 3] = self.data.body("base").xpos
+        return pose
 
     def take_most_tilt(self) -> float:
         """The most tilt since the last call, in radians."""
@@ -56,42 +95,66 @@ class MujocoBody:
 
     def stand_up(self) -> None:
         """Put it back on its foot, in the middle and at rest, with its joints as they are."""
-        angles = self.data.qpos[self._joints].copy()
+        angles = self._joints.copy()
         self.data.qpos[:] = self.model.qpos0
-        self.data.qpos[self._joints] = angles
+        self._joints[:] = angles
         self.data.qvel[:] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
     def pulse(self, time_s: float, pulse_us: tuple[int, ...]) -> None:
-        """Hand over one PWM frame, microseconds a channel, 0 for no pulse. Acts after the dead time."""
-        self._pending.append((time_s + DEAD_S, pulse_us))
+        self._pulses.add(time_s, pulse_us)
 
     def drive(self, speed_m_s: float, turn_rad_s: float = 0.0) -> None:
-        """Turn the wheels: forwards and to the left. Nothing to a body on a foot."""
-        base = self._body.base
-        if isinstance(base, Wheels):
-            apart_m_s = turn_rad_s * base.track_m / 2
-            wheels = (speed_m_s - apart_m_s, speed_m_s + apart_m_s)
-            self.data.ctrl[len(self._body.joint) :] = np.array(wheels) / base.wheel_radius_m
+        if isinstance(self._body.base, Wheels):
+            self.data.ctrl[len(self._body.joint) :] = wheel_speeds(self._body.base, speed_m_s, turn_rad_s)
+
+    def brown_out(self, share: float) -> None:
+        self._given_supply = checked_share(share)
 
     def advance(self, now_s: float) -> None:
-        """Integrate up to a time; earlier times are ignored."""
-        while self._start_s + self.data.time + STEP_S <= now_s + 1e-9:
-            while self._pending and self._pending[0][0] <= self._start_s + self.data.time:
-                self._aim(self._pending.popleft()[1])
-            mujoco.mj_step(self.model, self.data)
-            self._least_upright = min(self._least_upright, float(self._upright[0]))
+        until = math.floor((now_s - self._start_s) / STEP_S + 1e-6)
+        frames = self._pulses.take(until)
+        while self._steps < until:
+            while frames and frames[0][0] <= self._steps:
+                self._aim(np.array(frames.pop(0)[1]))
+            if self._steps % LOOK_STEPS == 0:
+                self._look()
+            ahead = min(until, (self._steps // LOOK_STEPS + 1) * LOOK_STEPS)
+            if frames:
+                ahead = min(ahead, frames[0][0])
+            mujoco.mj_step(self.model, self.data, ahead - self._steps)
+            self._steps = ahead
+        self._least_upright = min(self._least_upright, float(self._upright[0]))
 
-    def _aim(self, pulse_us: tuple[int, ...]) -> None:
-        for place, (joint, pulse) in enumerate(zip(self._body.joint, pulse_us, strict=False)):
-            is_limp = not pulse or not isinstance(joint.servo, PwmServo)
-            strength_nm = 0.0 if is_limp else joint.max_torque_nm
-            self.model.actuator_forcerange[place] = (-strength_nm, strength_nm)
-            if pulse and isinstance(joint.servo, PwmServo):
-                self.data.ctrl[place] = (pulse - joint.servo.centre_us) / joint.servo.per_rad_us
+    def _look(self) -> None:
+        self._least_upright = min(self._least_upright, float(self._upright[0]))
+        self._shown_rad = self._played()
+        self._power()
+
+    def _played(self) -> Matrix:
+        """Where the links are behind their gears' backlash."""
+        half = self._servos.backlash_rad / 2
+        links: Matrix = np.minimum(np.maximum(self._shown_rad, self._joints - half), self._joints + half)
+        return links
+
+    def _aim(self, wanted_rad: Matrix) -> None:
+        has_pulse = ~np.isnan(wanted_rad)
+        self._is_driven = has_pulse & ~(np.abs(wanted_rad - self._joints) < self._servos.dead_rad)
+        np.copyto(self._ctrl, wanted_rad, where=has_pulse)
+        self._power()
+
+    def _power(self) -> None:
+        """What the supply leaves the servos."""
+        sag = self._servos.sag_per_nm * sum(map(abs, self._force_nm.tolist()))
+        supply = self._given_supply * max(1.0 - sag, 0.0)
+        most = self._stall_nm * self._is_driven * (supply if supply >= LIMP_SHARE else 0.0)
+        self._most_nm[:], self._least_nm[:] = most, -most
+        stiff = self._stall_nm * (supply / BAND_RAD)
+        self._gain[:] = stiff
+        self._bias[:, 1], self._bias[:, 2] = -stiff, -stiff * self._servos.lead_s
 
 
-def mjcf(body: Body) -> str:
+def mjcf(body: Body, surface: Surface = WOOD, servos: Servos = HOBBY) -> str:
     """The robot as MuJoCo's own XML: `base` free on a plane, its joints and servos in the body's order."""
     root = ET.Element("mujoco", model=body.name)
     ET.SubElement(root, "compiler", angle="radian", inertiafromgeom="false")
@@ -100,7 +163,14 @@ def mjcf(body: Body) -> str:
     )
     world = ET.SubElement(root, "worldbody")
     ET.SubElement(
-        world, "geom", type="plane", size="5 5 0.1", friction=f"{FRICTION:g}", contype="1", conaffinity="2"
+        world,
+        "geom",
+        type="plane",
+        size="5 5 0.1",
+        friction=f"{surface.friction:g}",
+        condim="1",  # of a pair the larger counts: casters slide on it, all else rubs
+        contype="1",
+        conaffinity="2",
     )
     parent = ET.SubElement(world, "body", name="base")
     ET.SubElement(parent, "freejoint", name="ground")
@@ -113,6 +183,8 @@ def mjcf(body: Body) -> str:
             _add_contact(parent, "cylinder", (base.radius_m, half), (0.0, 0.0, half))
         case Wheels():
             mass_kg = base.mass_kg - 2 * WHEEL_MASS_KG
+            weight = GRAVITY_M_S2 * (base.mass_kg + sum(joint.link.mass_kg for joint in body.joint))
+            drag_nm = surface.rolling * weight * base.wheel_radius_m / 2
             _add_inertial(parent, mass_kg, base.centre_m, base.inertia_kg_m2)
             for x_m, y_m in base.casters_m:
                 place = (x_m, y_m, CASTER_RADIUS_M)
@@ -125,14 +197,17 @@ def mjcf(body: Body) -> str:
                     pos=_spaced((0.0, side * base.track_m / 2, base.wheel_radius_m)),
                 )
                 _add_inertial(wheel, WHEEL_MASS_KG, (0.0, 0.0, 0.0), (1e-5, 2e-5, 1e-5))
-                ET.SubElement(wheel, "joint", name=name, axis="0 1 0", armature="1e-4", damping="0.001")
-                _add_contact(
+                ET.SubElement(
                     wheel,
-                    "cylinder",
-                    (base.wheel_radius_m, WHEEL_WIDTH_M / 2),
-                    (0.0, 0.0, 0.0),
-                    quat="1 1 0 0",
+                    "joint",
+                    name=name,
+                    axis="0 1 0",
+                    armature=f"{MOTOR_KG_M2:g}",
+                    damping=f"{MOTOR_DRAG_NM_S:g}",
+                    frictionloss=f"{drag_nm:.9g}",
                 )
+                # A tyre's crown: it touches in a point. A cylinder's edge would rub in every turn.
+                _add_contact(wheel, "sphere", (base.wheel_radius_m,), (0.0, 0.0, 0.0))
     for joint in body.joint:
         parent = ET.SubElement(parent, "body", name=f"{joint.name}_link", pos=_spaced(joint.offset_m))
         _add_inertial(parent, joint.link.mass_kg, joint.link.centre_m, joint.link.inertia_kg_m2)
@@ -146,17 +221,25 @@ def mjcf(body: Body) -> str:
             axis=AXES[joint.axis],
             armature=f"{ROTOR_KG_M2:g}",
             damping=f"{damping:.9g}",
+            frictionloss=f"{servos.friction * torque:.9g}",
         )
         ET.SubElement(
             actuators,
             "position",
             joint=joint.name,
-            kp=f"{torque / PROPORTIONAL_BAND_RAD:.9g}",
+            kp=f"{torque / BAND_RAD:.9g}",
+            kv=f"{torque / BAND_RAD * servos.lead_s:.9g}",  # these two as long as the supply is whole
             forcerange=_spaced((-torque, torque)),
         )
     if isinstance(base, Wheels):
         for name in ("left", "right"):
-            ET.SubElement(actuators, "velocity", joint=name, kv="0.5", forcerange="-1 1")
+            ET.SubElement(
+                actuators,
+                "velocity",
+                joint=name,
+                kv=f"{MOTOR_NM_S:g}",
+                forcerange=_spaced((-MOTOR_NM, MOTOR_NM)),
+            )
     ET.SubElement(parent, "site", name="camera", pos=_spaced(body.camera.offset_m))
     return ET.tostring(root, encoding="unicode")
 
@@ -178,7 +261,7 @@ def _add_contact(
         type=shape,
         size=_spaced(size_m),
         pos=_spaced(place_m),
-        friction=f"{FRICTION:g}",
+        friction="0.1",  # of a pair the larger counts, and that is the ground's
         contype="2",
         conaffinity="1",
         attrib=more,

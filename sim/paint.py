@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import mesh
-from sim.mesh import ATLAS_WIDTH_PX, EYE_PX, HAIR_LEFT_PX, PATCH_PX, SKIN_ROWS_PX, STRIP_PX, smoothstep
+from sim.mesh import ATLAS_WIDTH_PX, EYE_PX, HAIR_LEFT_PX, PATCH_PX, SKIN_ROWS_PX, STRIP_PX
 from sim.raster import bake
+from sim.surfaces import smoothstep
 
 Field = NDArray[np.float32]
 Colour = tuple[float, float, float]  # red, green, blue; 0 … 255

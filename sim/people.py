@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConfigError
 from sim import mesh
-from sim.mesh import Floats, Shape, smoothstep
+from sim.mesh import Floats, Shape
 from sim.paint import Look, hairline_dm, paint
+from sim.posture import Bent, bend
+from sim.surfaces import smoothstep, vertex_normals
 
 MORPH_SPREAD = 0.42  # standard deviation of a morph's strength; above .45 faces turn grotesque
 HAIR_THICKNESS_DM = {"bald": 0.0, "buzz": 0.03, "short": 0.10, "bob": 0.12, "long": 0.12, "fringe": 0.13}
+LEGS_FOLD_M = 0.8  # legs get no shorter than by this
 LONG_STYLES = ("bob", "long", "fringe")
 ATLAS_SHAPE = (mesh.SKIN_ROWS_PX + mesh.STRIP_PX, mesh.ATLAS_WIDTH_PX, 4)
 
@@ -31,6 +34,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     about the neck, so the eyes then move a few centimetres away from it. Yaw 0 looks along the room's +x and
     grows to the left; positive pitch is chin down; positive roll leans to the person's own right shoulder.
     `sitting` goes from 0 (standing) to 1 (seated); the eyes' height already says how low they are then.
+    `hand_up` goes from 0 to 1, where the right hand is held up beside the face. `stride_rad` is how far the left
+    leg swings ahead, the right one back, while the person walks.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     blink: float = 0.0
     smile: float = 0.0
     sitting: float = 0.0
+    hand_up: float = 0.0
+    stride_rad: float = 0.0
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -52,6 +59,17 @@ class Person(msgspec.Struct, frozen=True):
     look: Look
     shape: Shape
     atlas: tuple[NDArray[np.uint8], ...]
+
+
+def bent(shape: Shape, actor: Actor) -> Bent:
+    """A person's mesh as their body is bent; the legs of those who only stand are still to be stretched."""
+    stretch_m = max(actor.position_m[2] - shape.standing_eye_m, -LEGS_FOLD_M)
+    if actor.sitting == actor.hand_up == actor.stride_rad == 0.0:
+        return Bent(shape.points, shape.normals, stretch_m)
+    return bend(
+        shape.points, shape.normals, shape.legs, shape.limbs, stretch_m,
+        actor.sitting, actor.hand_up, actor.stride_rad,
+    )  # fmt: skip
 
 
 CAST: dict[str, Look] = {}
@@ -105,7 +123,7 @@ def _painters_digest() -> bytes:
     digest = hashlib.sha256(np.__version__.encode())
     for file in (
         mesh.DATA,
-        *(Path(__file__).with_name(name) for name in ("mesh.py", "pullover.py", "paint.py", "raster.py")),
+        *(Path(__file__).with_name(name) for name in ("mesh.py", "surfaces.py", "paint.py", "raster.py")),
     ):
         digest.update(file.read_bytes())
     return digest.digest()
@@ -211,7 +229,7 @@ def _grow_hair(vertices: Floats, look: Look, rng: np.random.Generator) -> None:
     cap = smoothstep(y - hairline_dm(azimuth, look.style), -0.05, 0.35) * is_skin * ~is_ear
     thickness = HAIR_THICKNESS_DM[look.style] * float(rng.uniform(0.8, 1.3))
     wave = 1.0 + 0.12 * np.sin(7 * azimuth + look.seed) * np.cos(9 * y)
-    normals = mesh.vertex_normals(vertices, mean.triangles)
+    normals = vertex_normals(vertices, mean.triangles)
     vertices += (normals * (cap * thickness * wave)[:, None]).astype(np.float32)
     hair = np.unique(mean.triangles[mean.kind == mesh.HAIR])
     vertices[hair] += (0.02 * normals[hair]).astype(np.float32)

@@ -5,10 +5,8 @@ overlap; because each of their vertices is drawn to this one surface, no seam an
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
-Ring = tuple[float, float, float, float, float]  # centre x, y, z; half width, half depth
+from sim.surfaces import Doubles, Ring, smoothstep
 
 TORSO: tuple[Ring, ...] = (
     (0, 5.8, 0.0, 0.5, 0.3), (0, 5.66, 0.05, 0.95, 0.42), (0, 5.5, 0.1, 1.3, 0.56), (0, 5.3, 0.18, 1.48, 0.7),
@@ -26,12 +24,6 @@ SLEEVE: tuple[Ring, ...] = (
 )  # fmt: skip
 _BLEND_DM = 0.45  # how softly sleeve and torso run into each other at the shoulder
 _STEP_DM = 0.01
-
-
-def smoothstep(x: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def height_above(points: Doubles) -> Doubles:

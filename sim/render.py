@@ -56,10 +56,12 @@ class Renderer:
         self._draw_people(camera_pose, actors, light, self._room_depth, image)
         return image
 
-    def draw_portrait(self, actor: Actor, distance_m: float = 0.6, light: float = 1.0) -> Image:
+    def draw_portrait(
+        self, actor: Actor, distance_m: float = 0.6, light: float = 1.0, aside_m: float = 0.0
+    ) -> Image:
         """A caller before a plain wall; the camera is level with their eyes and looks along the room's -x."""
         _check(np.eye(4), (actor,), light)
-        pose = portrait_pose(actor, distance_m)
+        pose = portrait_pose(actor, distance_m, aside_m)
         image = np.empty_like(self._room_image)
         shade = np.linspace(1.06, 0.9, self._lens.height_px)[:, None, None]
         image[:] = np.clip(np.array(CALL_BACKGROUND) * shade * light, 0, 255).astype(np.uint8)
@@ -136,10 +138,11 @@ class Renderer:
         half = lights[0] + whole.T @ eye
         lights[2] = half / max(float(np.linalg.norm(half)), 1e-9)
         lights[3] = LIGHT_SHARES
+        bent = people.bent(shape, actor)
         pose_vertices(
-            shape.points, shape.deltas, np.array([actor.mouth, actor.blink, actor.smile], dtype=np.float32),
-            shape.normals, shape.sky, shape.with_head, shape.legs,
-            np.float32(max(actor.position_m[2] - mesh.STANDING_EYE_M, -0.8)), turn.astype(np.float32),
+            bent.points, shape.deltas, np.array([actor.mouth, actor.blink, actor.smile], dtype=np.float32),
+            bent.normals, shape.sky, shape.with_head, shape.legs,
+            np.float32(bent.stretch_m), turn.astype(np.float32),
             shape.pivot, whole.astype(np.float32), at.astype(np.float32), lights.astype(np.float32),
             np.float32(lens.focal_px), np.float32(lens.width_px / 2), np.float32(lens.height_px / 2),
             points, shade,
@@ -171,12 +174,12 @@ class Renderer:
         )  # fmt: skip
 
 
-def portrait_pose(actor: Actor, distance_m: float) -> Matrix:
-    """Where a caller's camera is."""
+def portrait_pose(actor: Actor, distance_m: float, aside_m: float = 0.0) -> Matrix:
+    """Where a caller's camera is, and so far to the left of its middle the caller."""
     x, y, z = actor.position_m
     pose = np.eye(4)
     pose[:3, :3] = rotation("z", math.pi)
-    pose[:3, 3] = (x + distance_m, y, z - 0.02)
+    pose[:3, 3] = (x + distance_m, y - aside_m, z - 0.02)
     return pose
 
 
@@ -187,7 +190,8 @@ def _check(camera_pose: Matrix, actors: tuple[Actor, ...], light: float) -> None
         raise ValueError(f"renderer: light must be finite and not negative, not {light}")
     for actor in actors:
         turns = (actor.yaw_rad, actor.pitch_rad, actor.roll_rad, actor.body_yaw_rad)
-        if not all(map(math.isfinite, (*actor.position_m, *turns, actor.mouth, actor.blink, actor.smile))):
+        bends = (actor.mouth, actor.blink, actor.smile, actor.sitting, actor.hand_up, actor.stride_rad)
+        if not all(map(math.isfinite, (*actor.position_m, *turns, *bends))):
             raise ValueError(f"renderer: where {actor.name} is must be finite: {actor}")
 
 

@@ -39,7 +39,7 @@ _NEAR_M = 0.15  # nearer than this is not in view
 _SAMPLES = 25  # points of a face that are looked for behind others
 
 
-def _compiled(function: F) -> F:
+def compiled(function: F) -> F:
     """Machine code at the first call, kept on disk."""
     return cast(F, njit(cache=True, error_model="numpy")(function))
 
@@ -90,7 +90,7 @@ def _disc() -> Doubles:
 _DISC = _disc()
 
 
-@_compiled
+@compiled
 def _look(
     pose: Doubles, focal: float, cx: float, cy: float, actors: Doubles, blocks: Doubles, disc: Doubles
 ) -> Doubles:
@@ -191,7 +191,7 @@ def _look(
     return out
 
 
-@_compiled
+@compiled
 def _covers(skull: Doubles, eyes: Doubles, left: float, up: float) -> bool:
     """Whether somebody stands in a ray's way: a skull, a neck and shoulders down to the floor."""
     across = (left * skull[0] - skull[1]) / _SKULL_HALF_M[0]
@@ -204,7 +204,7 @@ def _covers(skull: Doubles, eyes: Doubles, left: float, up: float) -> bool:
     return bool(across < (_NECK_HALF_M if high > _SHOULDERS_M else _SHOULDERS_HALF_M))
 
 
-@_compiled
+@compiled
 def _crosses(pose: Doubles, point: Doubles, block: Doubles, grown_m: float) -> bool:
     """Whether the way from the camera to a point in its frame goes through a block, grown on all sides."""
     start = np.zeros(3)

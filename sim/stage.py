@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.body import Body, forward, rotation, transform
+from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
-from sim.board import Board
-from sim.body import Servos
+from sim.board import Board, PwmFrame
+from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.landmarks import Instant, Landmarks
@@ -25,6 +25,7 @@ from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
 from sim.scenario import Scenario
 from sim.sightlines import blocks_of
+from sim.truth import TRUTH_OFFSET_S, TRUTH_S, Truth
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -33,7 +34,8 @@ CALL_VIEW_RAD = 0.9  # a laptop's camera, across
 FACE_RADIUS_M = 0.11  # from the middle of a face to its edge
 EYES_TO_MIDDLE_M = 0.04  # the middle of a face lies this far below the eyes
 POSES_KEPT = 30  # frames whose camera pose is remembered, for judging
-STEP_S = 0.01  # how often board and servos are brought up to date; a pulse begins to act later than this
+STEP_S = 0.01  # how often the board gets to speak; a report comes this much late at most
+PLANT_EVERY = 5  # of those: how often the body is brought up to date though nobody looks
 
 Fidelity = Literal["pixels", "landmarks"]
 """Whether the cameras draw pictures, or an error model says what vision would have seen in them."""
@@ -42,7 +44,10 @@ _NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
 
 
 class Stage:
-    """One scenario, set up. `run` keeps it going beside the robot."""
+    """One scenario, set up. `run` keeps it going beside the robot.
+
+    The scenario's time begins at loop time `start_s`, at which this is made. `witness` is told the truth, each TRUTH_S.
+    """
 
     def __init__(
         self,
@@ -51,14 +56,22 @@ class Stage:
         board: Board | ServoBus,
         seed: int,
         fidelity: Fidelity = "pixels",
+        plant: Callable[[Body, float], Plant] = LightBody,
     ) -> None:
         self.scenario = scenario
         self.fidelity = fidelity
         self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
+        self._seed = seed
         self.board = board
+        self.light: float | None = None  # a fault's; else it is the scenario's
+        self.witness: Callable[[Truth], None] | None = None
         self._body = body
-        self._servos = Servos(body, asyncio.get_running_loop().time())
+        self.start_s = asyncio.get_running_loop().time()
+        self._told = 0  # truths
+        self._frames: deque[PwmFrame] = deque()  # not yet told
+        self._pulse_us: tuple[int, ...] = ()
+        self.plant = plant(body, self.start_s)
         stand = scenario.robot
         self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad)
@@ -81,11 +94,11 @@ class Stage:
         if self.fidelity == "landmarks":
             return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE)
         renderer = Renderer(lens, self.room, (part.name,))
-        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s)))
+        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s - self.start_s)))
 
     def landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the robot's camera."""
-        return Landmarks(lens, self._instant, blocks_of(self.room))
+        return Landmarks(lens, self._instant, blocks_of(self.room), self._seed)
 
     def call_landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the camera in front of the caller."""
@@ -93,20 +106,26 @@ class Stage:
         assert caller is not None
 
         def instant(time_s: float) -> Instant:
-            actor = caller.at(time_s)
-            return Instant(time_s, portrait_pose(actor, CALLER_DISTANCE_M), (actor,), 1.0)
+            actor = caller.at(time_s - self.start_s)
+            return Instant(time_s, _portrait_pose(actor), (actor,), 1.0)
 
-        return Landmarks(lens, instant, blocks_of(None), has_identity=False)
+        return Landmarks(lens, instant, blocks_of(None), self._seed, has_identity=False)
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
         """Where the joints truly are, now."""
+        if isinstance(self.board, ServoBus):
+            return self.board.angles_rad
         self._advance(asyncio.get_running_loop().time())
-        return self.board.angles_rad if isinstance(self.board, ServoBus) else self._servos.angles_rad
+        return self.plant.angles_rad
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
-        return self.world.actors(time_s)
+        return self.world.actors(time_s - self.start_s)
+
+    def light_at(self, time_s: float) -> float:
+        """How bright the room is: a fault's light while there is one."""
+        return self.world.light(time_s - self.start_s) if self.light is None else self.light
 
     def person_at(self, time_s: float, x_px: float, y_px: float) -> str | None:
         """Who was truly at a pixel of the frame taken at a time: of those whose face covers it, the foremost."""
@@ -127,19 +146,38 @@ class Stage:
         return foremost
 
     async def run(self) -> None:
-        """Bring board and servos up to date, for ever."""
+        """Let the board speak and the body follow, for ever."""
         loop = asyncio.get_running_loop()
         while True:
+            for _ in range(PLANT_EVERY):
+                await asyncio.sleep(STEP_S)
+                if not isinstance(self.board, ServoBus):  # which has the machine's clock
+                    self.board.advance(loop.time())
             self._advance(loop.time())
-            await asyncio.sleep(STEP_S)
 
     def _advance(self, now_s: float) -> None:
+        """Board first, then the body by the pulses on the way: how often does not change what comes out."""
         if isinstance(self.board, ServoBus):
-            return  # it has the machine's clock
+            return
         self.board.advance(now_s)
         for frame in self.board.pulses():
-            self._servos.pulse(frame.time_s, frame.pulse_us)
-        self._servos.advance(now_s)
+            self.plant.pulse(frame.time_s, frame.pulse_us)
+            self._frames.append(frame)
+        while (told_s := self.start_s + self._told * TRUTH_S + TRUTH_OFFSET_S) <= now_s:
+            self._told += 1
+            self.plant.advance(told_s)
+            while self._frames and self._frames[0].time_s <= told_s:
+                self._pulse_us = self._frames.popleft().pulse_us
+            if self.witness is not None:
+                angles_rad = self.plant.angles_rad
+                truth = Truth(
+                    time_s=told_s,
+                    angles_rad=angles_rad,
+                    pulse_us=self._pulse_us,
+                    tilt_rad=self.plant.tilt_rad,
+                )
+                self.witness(truth)
+        self.plant.advance(now_s)
 
     def _view(self, renderer: Renderer, time_s: float) -> Callable[[], Image]:
         """What the robot's camera sees at a time, still to be drawn."""
@@ -152,8 +190,8 @@ class Stage:
 
     def _take(self, time_s: float) -> Instant:
         self._advance(time_s)
-        pose = self._base @ forward(self._body, self.angles_rad)[-1]
-        taken = Instant(time_s, pose, self.world.actors(time_s), self.scenario.light)
+        pose = self._base @ self.plant.base_pose @ forward(self._body, self.angles_rad)[-1]
+        taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
 
@@ -163,4 +201,8 @@ class Stage:
 
 
 def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:
-    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M)
+    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
+
+
+def _portrait_pose(caller: Actor) -> Matrix:
+    return portrait_pose(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])

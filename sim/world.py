@@ -1,158 +1,234 @@
-"""Who is where: people who walk between their spots, pause, look about, talk and blink.
+"""Who is where, and how they look and sound: people, pets, the caller and the light of a scenario.
 
-Where somebody is depends on the seed and the time alone, so that a picture can be drawn for any moment.
+All of it depends on the seed and the time alone, so that a picture can be drawn for any moment.
 """
 
 import math
 import random
-from bisect import bisect_right
-from typing import NamedTuple
+from typing import Literal
 
+import msgspec
+
+from sim import gestures
+from sim.crowd import SEATED_EYES, TICK_S, Crowd, Member, Mover
+from sim.gestures import between, smooth
+from sim.minds import Mind, Timeline, Wandering, place_first
+from sim.paths import ground_for
 from sim.people import Actor
+from sim.places import PLACES, room_of
 from sim.scenario import CallerPart, PersonPart, Scenario
+from sim.speech import Speech, mouth, small_talk
+from sim.timeline import Leave, Look, Nod, Return, Step
+from sim.walking import Walker
 
-TURN_S = 0.6  # to turn the head or the body to somewhere else
-NOD_HZ = 1.3
-NOD_RAD = 0.21  # twelve degrees, a clear nod
 CALLER_DISTANCE_M = 0.75
+CALLER_AWAY_M = 1.6  # so far aside a caller is out of the picture
+CALLER_GOES_S = 1.5
+CALLER_ASIDE_RAD = 0.9  # where a caller looks who looks away
+LOOK_S = 0.6
+MOUTH_BELOW_M = 0.07  # the eyes
+BOB_M = 0.015  # of the eyes, at an easy walk
+ADULT_EYES_M = 1.6
+LEAN_RAD = 0.2  # of the head, half-way down to a seat
+PET_APART_M = 0.35
 
 
-class _Leg(NamedTuple):
-    """A stretch of somebody's day: from one spot to the next (the same one for a pause)."""
+class Pet(msgspec.Struct, frozen=True, kw_only=True):
+    """A cat or dog at one moment: where it stands on the floor (room frame), and the phase of its steps."""
 
-    start_s: float
-    end_s: float
-    origin: tuple[float, float]
-    goal: tuple[float, float]
-    look_rad: float | None  # where the face turns, None: at the robot
-    talking: bool
-
-
-class Wanderer:
-    """One person's day, unrolled as far as it was asked for."""
-
-    def __init__(self, part: PersonPart, seed: int, robot_m: tuple[float, float, float]) -> None:
-        self._part = part
-        self._robot_m = robot_m
-        self._random = random.Random(f"{seed} {part.name}")
-        self._phase = self._random.uniform(0.0, 5.0)
-        self._legs: list[_Leg] = []
-        self._starts: list[float] = []
-        self._spot = 0
-        self._pause(0.0)
-
-    @property
-    def name(self) -> str:
-        return self._part.name
-
-    def at(self, time_s: float) -> Actor:
-        """Where this person is and how they look at a time."""
-        while self._legs[-1].end_s <= time_s:
-            self._unroll()
-        place = bisect_right(self._starts, time_s) - 1
-        leg, before = self._legs[place], self._legs[max(place - 1, 0)]
-        share = (time_s - leg.start_s) / (leg.end_s - leg.start_s)
-        x = leg.origin[0] + share * (leg.goal[0] - leg.origin[0])
-        y = leg.origin[1] + share * (leg.goal[1] - leg.origin[1])
-        walking = leg.origin != leg.goal
-        step = math.sin(2 * math.pi * time_s * 1.8) if walking else 0.0
-        blend = min((time_s - leg.start_s) / TURN_S, 1.0)
-        yaw = _between(self._facing(before, x, y), self._facing(leg, x, y), blend * blend * (3 - 2 * blend))
-        t = time_s + self._phase
-        return Actor(
-            name=self._part.name,
-            position_m=(x, y, self._part.eye_height_m + 0.015 * abs(step)),
-            yaw_rad=yaw + 0.04 * math.sin(0.9 * t),
-            pitch_rad=0.03 * math.sin(0.7 * t + 1.0),
-            roll_rad=0.02 * math.sin(0.5 * t),
-            body_yaw_rad=yaw,
-            mouth=_mouth(t) if leg.talking else 0.0,
-            blink=_blink(t),
-            smile=0.3 * max(0.0, math.sin(0.2 * t)),
-        )
-
-    def _facing(self, leg: _Leg, x: float, y: float) -> float:
-        if leg.origin != leg.goal and leg.look_rad is not None:
-            return math.atan2(leg.goal[1] - leg.origin[1], leg.goal[0] - leg.origin[0])
-        if leg.look_rad is not None:
-            return leg.look_rad
-        return math.atan2(self._robot_m[1] - y, self._robot_m[0] - x)
-
-    def _unroll(self) -> None:
-        last = self._legs[-1]
-        spots = self._part.spots_m
-        if last.origin != last.goal or len(spots) == 1:
-            self._pause(last.end_s)
-            return
-        choice = self._random.randrange(len(spots) - 1)
-        self._spot = (self._spot + 1 + choice) % len(spots)
-        origin, goal = last.goal, spots[self._spot]
-        walk_s = max(math.dist(origin, goal) / self._part.pace_m_s, 2 * TURN_S)
-        looks = self._random.random() < self._part.looks_at_robot
-        self._add(_Leg(last.end_s, last.end_s + walk_s, origin, goal, None if looks else 0.0, False))
-
-    def _pause(self, start_s: float) -> None:
-        spot = self._part.spots_m[self._spot]
-        long_s = max(self._random.uniform(*self._part.pause_s), 2 * TURN_S)
-        looks = self._random.random() < self._part.looks_at_robot
-        towards = math.atan2(self._robot_m[1] - spot[1], self._robot_m[0] - spot[0])
-        away = towards + self._random.choice((-1, 1)) * self._random.uniform(0.4, 1.1)
-        talking = self._random.random() < self._part.talks
-        self._add(_Leg(start_s, start_s + long_s, spot, spot, None if looks else away, talking))
-
-    def _add(self, leg: _Leg) -> None:
-        self._legs.append(leg)
-        self._starts.append(leg.start_s)
-
-
-class Caller:
-    """The other side of a simulated call: faces their camera, talks now and then, and nods."""
-
-    def __init__(self, part: CallerPart, seed: int) -> None:
-        self._part = part
-        self._phase = random.Random(f"{seed} caller").uniform(0.0, part.nods_every_s / 2)
-
-    def at(self, time_s: float) -> Actor:
-        """How the caller looks at a time, before a camera in front of their face."""
-        t = time_s + self._phase
-        into_s = t % self._part.nods_every_s
-        nod = 0.0
-        if into_s < 2 / NOD_HZ:
-            nod = NOD_RAD * (1 - math.cos(2 * math.pi * NOD_HZ * into_s)) / 2
-        return Actor(
-            name=self._part.name,
-            position_m=(0.0, 0.0, 1.5),
-            yaw_rad=0.03 * math.sin(0.6 * t),
-            pitch_rad=nod,
-            roll_rad=0.02 * math.sin(0.4 * t),
-            mouth=_mouth(t) if into_s > self._part.nods_every_s * 0.6 else 0.0,
-            blink=_blink(t),
-            smile=0.2,
-        )
+    name: str
+    kind: Literal["cat", "dog"]
+    position_m: tuple[float, float, float]
+    yaw_rad: float
+    head_yaw_rad: float
+    gait_rad: float
+    speed_m_s: float
 
 
 class World:
     """Everybody in a scenario."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        self._wanderers = [Wanderer(part, seed, scenario.robot.position_m) for part in scenario.person]
+        self._scenario = scenario
+        room, places = room_of(scenario.room), PLACES[scenario.room]
+        members = [
+            Member(
+                name=part.name,
+                mind=_mind(part, seed),
+                ground=ground_for(room),
+                walker=Walker(size=part.eye_height_m / ADULT_EYES_M),
+                start_m=place_first(part, places),
+                starts_outside=part.spots_m is None and part.starts_m is None,
+            )
+            for part in scenario.person
+        ]
+        self._pet_names = [f"{pet.kind} {place}" for place, pet in enumerate(scenario.pet)]
+        for name, pet in zip(self._pet_names, scenario.pet, strict=True):
+            mind = Wandering(name, seed, pet.spots_m, pet.pace_m_s, pet.pause_s)
+            walker = Walker(PET_APART_M, 0.4)
+            members.append(Member(name, mind, ground_for(room, is_pet=True), walker, pet.spots_m[0]))
+        self._phases = [random.Random(f"{seed} {part.name}").uniform(0.0, 5.0) for part in scenario.person]
+        self._crowd = Crowd(tuple(members), places, scenario.robot.position_m[:2])
         self.caller = Caller(scenario.caller, seed) if scenario.caller else None
 
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room at a time."""
-        return tuple(wanderer.at(time_s) for wanderer in self._wanderers)
+        tick, share = _tick(time_s)
+        before, after = self._crowd.at(tick), self._crowd.at(tick + 1)
+        return tuple(
+            self._actor(place, part, before[place], after[place], share, time_s)
+            for place, part in enumerate(self._scenario.person)
+            if before[place].is_here
+        )
+
+    def pets(self, time_s: float) -> tuple[Pet, ...]:
+        """All cats and dogs at a time."""
+        tick, share = _tick(time_s)
+        first = len(self._scenario.person)
+        before, after = self._crowd.at(tick)[first:], self._crowd.at(tick + 1)[first:]
+        return tuple(
+            Pet(
+                name=name,
+                kind=part.kind,
+                position_m=(_mix(a.x_m, b.x_m, share), _mix(a.y_m, b.y_m, share), 0.0),
+                yaw_rad=between(a.body_rad, b.body_rad, share),
+                head_yaw_rad=between(a.head_rad, b.head_rad, share),
+                gait_rad=between(a.gait_rad, b.gait_rad, share) % (2 * math.pi),
+                speed_m_s=math.hypot(b.vx_m_s, b.vy_m_s),
+            )
+            for name, part, a, b in zip(self._pet_names, self._scenario.pet, before, after, strict=True)
+        )
+
+    def speech(self, from_s: float, to_s: float) -> tuple[Speech, ...]:
+        """Every sentence whose first word falls into [from_s, to_s), by its start."""
+        found: dict[tuple[float, str], Speech] = {}
+        first, last = _tick(from_s)[0], _tick(to_s)[0] + 1
+        for tick in range(first, last):
+            movers = self._crowd.at(tick)
+            for part, member, mover in zip(self._scenario.person, self._crowd.members, movers, strict=False):
+                if not mover.is_here:
+                    continue
+                for said in member.mind.sayings(mover.done, mover.since_s):
+                    if not max(from_s, tick * TICK_S) <= said.start_s < min(to_s, (tick + 1) * TICK_S):
+                        continue
+                    z = _eyes_m(part, smooth(mover.sitting)) - MOUTH_BELOW_M
+                    speech = Speech(part.name, said.start_s, said.text, (mover.x_m, mover.y_m, z))
+                    found[said.start_s, part.name] = speech
+        return tuple(found[key] for key in sorted(found))
+
+    def light(self, time_s: float) -> float:
+        """How bright the room is at a time, 1 by day."""
+        light = self._scenario.light
+        if isinstance(light, float):
+            return light
+        level = 1.0
+        for part in light:
+            if part.at_s > time_s:
+                break
+            share = min((time_s - part.at_s) / part.over_s, 1.0) if part.over_s > 0 else 1.0
+            level += share * (part.level - level)
+        return level
+
+    def _actor(
+        self, place: int, part: PersonPart, before: Mover, after: Mover, share: float, time_s: float
+    ) -> Actor:
+        after = after if after.is_here else before
+        t = time_s + self._phases[place]
+        sway, turn = gestures.sway(t), gestures.gesture(part.does, time_s)
+        gait = between(before.gait_rad, after.gait_rad, share)
+        speed = math.hypot(after.vx_m_s, after.vy_m_s)
+        down = _mix(before.sitting, after.sitting, share)
+        sitting = smooth(down)
+        bob = BOB_M * min(speed / 0.7, 2.0) * abs(math.sin(gait))
+        said = self._crowd.members[place].mind.sayings(before.done, before.since_s)
+        body = between(before.body_rad, after.body_rad, share)
+        return Actor(
+            name=part.name,
+            position_m=(
+                _mix(before.x_m, after.x_m, share),
+                _mix(before.y_m, after.y_m, share),
+                _eyes_m(part, sitting) + bob,
+            ),
+            yaw_rad=between(before.head_rad, after.head_rad, share) + sway.yaw_rad + turn.yaw_rad,
+            pitch_rad=sway.pitch_rad + turn.pitch_rad + LEAN_RAD * math.sin(math.pi * down),
+            roll_rad=sway.roll_rad + turn.roll_rad,
+            body_yaw_rad=body,
+            mouth=mouth(said, time_s),
+            blink=gestures.blink(t),
+            smile=0.3 * max(0.0, math.sin(0.2 * t)),
+            sitting=sitting,
+        )
 
 
-def _between(from_rad: float, to_rad: float, share: float) -> float:
-    turn = (to_rad - from_rad + math.pi) % (2 * math.pi) - math.pi
-    return from_rad + share * turn
+class Caller:
+    """The other side of a simulated call: faces their camera, talks and nods, or follows a timeline."""
+
+    def __init__(self, part: CallerPart, seed: int) -> None:
+        self._part = part
+        self._seed = seed
+        self._phase = random.Random(f"{seed} caller").uniform(0.0, part.nods_every_s / 2)
+        self._said = gestures.sayings(part.does, f"{seed} caller")
+
+    def at(self, time_s: float) -> Actor:
+        """How the caller looks at a time, before a camera in front of their face; aside of it while away."""
+        t = time_s + self._phase
+        if self._part.does:
+            steps: tuple[Step, ...] = self._part.does
+            open_mouth, yaw, aside = mouth(self._said, time_s), self._aside(time_s), self._away(time_s)
+            turn = gestures.gesture(steps, time_s)
+        else:
+            every_s = self._part.nods_every_s
+            start_s = time_s - t % every_s
+            turn = gestures.gesture((Nod(at_s=start_s, times=2),), time_s)
+            talk = small_talk(start_s + every_s * 0.6, start_s + every_s, f"{self._seed} {start_s:.3f}")
+            open_mouth, yaw, aside = mouth(talk, time_s), 0.0, 0.0
+        return Actor(
+            name=self._part.name,
+            position_m=(0.0, aside, 1.5),
+            yaw_rad=0.03 * math.sin(0.6 * t) + turn.yaw_rad + yaw,
+            pitch_rad=turn.pitch_rad,
+            roll_rad=0.02 * math.sin(0.4 * t) + turn.roll_rad,
+            mouth=open_mouth,
+            blink=gestures.blink(t),
+            smile=0.2,
+        )
+
+    def _aside(self, time_s: float) -> float:
+        yaw, goal = 0.0, 0.0
+        for step in self._part.does:
+            if isinstance(step, Look) and step.at_s <= time_s:
+                start = yaw
+                goal = CALLER_ASIDE_RAD if step.at == "away" else 0.0
+                yaw = start + smooth((time_s - step.at_s) / LOOK_S) * (goal - start)
+        return yaw
+
+    def _away(self, time_s: float) -> float:
+        aside = 0.0
+        for step in self._part.does:
+            if step.at_s <= time_s and isinstance(step, Leave | Return):
+                goal = CALLER_AWAY_M if isinstance(step, Leave) else 0.0
+                aside += smooth((time_s - step.at_s) / CALLER_GOES_S) * (goal - aside)
+        return aside
 
 
-def _mouth(t: float) -> float:
-    """Syllables at four a second, uneven."""
-    return max(0.0, 0.5 * math.sin(2 * math.pi * 4.1 * t) + 0.35 * math.sin(2 * math.pi * 2.7 * t + 1.0))
+def _mind(part: PersonPart, seed: int) -> Mind:
+    if part.spots_m is None:
+        return Timeline(part, seed)
+    return Wandering(
+        part.name, seed, part.spots_m, part.pace_m_s, part.pause_s, part.looks_at_robot, part.talks
+    )
 
 
-def _blink(t: float) -> float:
-    into = t % 4.3
-    return math.sin(math.pi * into / 0.25) if into < 0.25 else 0.0
+def _eyes_m(part: PersonPart, sitting: float) -> float:
+    """How high the eyes are; seats are about as high as each other."""
+    seated_m = 0.46 + SEATED_EYES * part.eye_height_m
+    return part.eye_height_m + sitting * (min(seated_m, part.eye_height_m) - part.eye_height_m)
+
+
+def _tick(time_s: float) -> tuple[int, float]:
+    tick = math.floor(time_s / TICK_S)
+    return tick, time_s / TICK_S - tick
+
+
+def _mix(a: float, b: float, share: float) -> float:
+    return a + share * (b - a)

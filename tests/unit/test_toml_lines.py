@@ -140,7 +140,7 @@ class Whole(msgspec.Struct, forbid_unknown_fields=True):
     ("text", "says"),
     [
         ("part = [\n{kind = 'part', size = 1},\n{kind = 'hole', deep = 1}]",
-            "3: part[1].deep: unknown field `deep`; allowed are kind, depth"),
+            "3: part[1].deep: unknown field `deep`; did you mean `depth`? allowed are kind, depth"),
         ("part = []\n[[pair]]\nkind='part'\nsize=1\n[[pair]]\nkind='hole'\nsize=1",
             "7: pair[1].size: unknown field `size`; allowed are kind, depth"),
         ("[[part]]\nkind = 'part'\n[[part]]\nkind = 'hole'\ndepth = 1", "1: part[0]: `size` is missing"),
