@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from agent import app, bench_sim, prepare
+from agent import app, bench_record, bench_sim, prepare
 from agent.config import Config, ModelConfig, MqttConfig
 from agent.events import Order
 from agent.planner import PlanReport
@@ -72,6 +72,8 @@ GOALS: dict[str, float] = {
     "estop_pwm_frames": 1.0,
     "clock_error_p99_ms": 0.5,
     "clock_error_5000ppm_p99_ms": 0.5,
+    "record_tick_cost_p99_ms": 0.2,
+    "disk_gb_day": 2.0,
 }
 GOALS_AT_LEAST: dict[str, float] = {
     "ber1e3_goodput_hz": 500.0,
@@ -258,6 +260,7 @@ async def _link(quick: bool) -> list[Figure]:
 async def _sim(quick: bool) -> list[Figure]:
     """The simulator: × real time in each fidelity, and whether a seed gives the same bytes."""
     figures = await asyncio.to_thread(bench_sim.measure, quick=quick)
+    figures += await asyncio.to_thread(bench_record.measure, quick=quick)
     return [Figure(name=f.name, value=f.value, unit=f.unit, n=f.n) for f in figures]
 
 
