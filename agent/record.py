@@ -21,7 +21,7 @@ from agent.record_format import LogLine, Picture, audio_of, stamped
 from agent.video import FORMAT, FULL, LOW, Encoder, Quality
 from drivers.audio import Sound
 from drivers.camera import Frame
-from drivers.errors import ConfigError
+from drivers.errors import ConfigError, DeviceError
 
 QUEUE = 4000  # messages that wait for the disk: ten seconds of them
 FRAMES_WAITING = 20  # pictures among them; each is up to 6 MB
@@ -227,7 +227,7 @@ class _Camera:
     def __init__(self, name: str, kept: Kept) -> None:
         self.quality = kept.quality
         self._name = name
-        self._encoder = Encoder(kept.quality or LOW)
+        self._encoder: Encoder | None = Encoder(kept.quality or LOW)
         self._blur = FaceBlur() if kept.has_blur else None
 
     def begin(self) -> None:
@@ -248,11 +248,19 @@ class _Camera:
     def _packet(self, frame: Frame) -> list[_Item]:
         if frame.image.size == 0:
             return []  # a camera whose seeing is modelled shows nothing
+        if self._encoder is None:
+            return []
+        try:
+            packet = self._encoder.encode(frame.image)
+        except DeviceError as exc:
+            log.error("recording: no pictures of %s until the next file (%s)", self._name, exc)
+            self._encoder = None
+            return []
         height_px, width_px = frame.image.shape[:2]
         picture = Picture(
             timestamp=stamped(frame.time_s),
             frame_id="camera" if self._name == "frames" else "call",
-            data=self._encoder.encode(frame.image, frame.time_s),
+            data=packet,
             format=FORMAT,
             index=frame.index,
             width_px=width_px,

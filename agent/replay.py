@@ -19,13 +19,13 @@ from agent.eyes import aim_at, caller_pose
 from agent.gaze import GazeState
 from agent.glance import CallGlance, Glance, S, unpacked
 from agent.nod import NodConfig, NodState
+from agent.pictures import Shown, with_images
 from agent.plan import Plan
 from agent.planner import AGREEING, Planner, check_order
-from agent.record_format import HEAD_DIGITS, POINT_DIGITS, Picture
+from agent.record_format import HEAD_DIGITS, POINT_DIGITS
 from agent.recording import Message, Recording
 from agent.sentences import is_stop
 from agent.suspects import GazeConfig
-from agent.video import Decoder
 from agent.vision import Vision, VisionConfig
 from drivers import body as bodies
 from drivers.body import Body, forward
@@ -76,7 +76,8 @@ def replay(
     ]
     if has_pixels:
         judges.append(_Pixels(compare).take)
-    for message in recording.messages():
+    messages = recording.messages()
+    for message in with_images(messages) if has_pixels else messages:
         for judge in judges:
             judge(message)
     if not outcome.compared:
@@ -286,7 +287,6 @@ class _Pixels:
 
     def __init__(self, compare: _Compare) -> None:
         self._compare = compare
-        self._decoder = Decoder()
         self._vision: Vision | None = None
         self._pictures: list[
             tuple[float, float, Sight]
@@ -294,8 +294,8 @@ class _Pixels:
 
     def take(self, message: Message) -> None:
         match message.channel, message.value:
-            case "frames", Picture() as picture:
-                self._look(message.time_s, picture)
+            case "frames", Shown() as shown:
+                self._look(message.time_s, shown)
             case "sight", Sight() as sight:
                 while self._pictures and self._pictures[0][0] < sight.time_s - MOST_APART_S:
                     self._pictures.pop(0)
@@ -304,8 +304,8 @@ class _Pixels:
             case _:
                 pass
 
-    def _look(self, time_s: float, picture: Picture) -> None:
-        image = self._decoder.decode(picture.data)
+    def _look(self, time_s: float, shown: Shown) -> None:
+        picture, image = shown.picture, shown.image
         if image is None:
             return
         height_px, width_px = image.shape[:2]

@@ -19,11 +19,12 @@ from agent.doctor import Finding
 from agent.events import Box, Doing, Health, Order, Reply, Sight
 from agent.glance import CallGlance, Glance
 from agent.origin import versions
+from agent.pictures import Shown, with_images
 from agent.record import CAMERAS
 from agent.record_files import About, Attachment, Reel, files_in
 from agent.record_format import TYPES, Audio, Crowd, LogLine, Picture, stamped
 from agent.recording import Message, Recording
-from agent.video import FORMAT, FULL, LOW, Decoder, Encoder
+from agent.video import FORMAT, FULL, LOW, Encoder
 from drivers.camera import Frame, Image
 from drivers.errors import ConfigError
 
@@ -113,7 +114,7 @@ def _write_recording(
     filter_ = _Filter(keep, from_s)
     reel = Reel(target, about)
     first_s = end_s
-    for message in _messages(files, from_s - LEAD_S, packed):
+    for message in with_images(_messages(files, from_s - LEAD_S, packed)):
         for out in filter_.take(message):
             first_s = min(first_s, out.time_s)
             packed.messages += 1
@@ -187,7 +188,7 @@ class _Filter:
         value: object = message.value
         out: list[Message] = []
         match value:
-            case Picture():
+            case Shown():
                 return self._picture(self._cameras[message.channel], value, message.time_s)
             case Sight() if not self._keep.has_faces:
                 for name, sights in CAMERAS.items():
@@ -219,8 +220,8 @@ class _Filter:
             return out  # what isn't known may hold anything
         return [*out, msgspec.structs.replace(message, value=value)]
 
-    def _picture(self, camera: "_Camera", picture: Picture, time_s: float) -> list[Message]:
-        image = camera.decoder.decode(picture.data)
+    def _picture(self, camera: "_Camera", shown: Shown, time_s: float) -> list[Message]:
+        picture, image = shown.picture, shown.image
         if image is None:
             return []
         camera.scale = image.shape[1] / max(picture.width_px, 1)
@@ -252,7 +253,7 @@ class _Filter:
         picture = Picture(
             timestamp=stamped(frame.time_s),
             frame_id=camera.name,
-            data=camera.encoder.encode(image, frame.time_s),
+            data=camera.encoder.encode(image),
             format=FORMAT,
             index=frame.index,
             width_px=width_px,
@@ -274,7 +275,6 @@ class _Camera:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.decoder = Decoder()
         self.encoder = Encoder(FULL)
         self.blur = FaceBlur()
         self.scale = 1.0

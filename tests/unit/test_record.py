@@ -21,7 +21,7 @@ from agent.record import Kept, LogTap, Recorder
 from agent.record_files import About, Attachment, Row, files_in
 from agent.record_format import TYPES, Audio, Crowd, Picture, schema_of
 from agent.recording import Recording
-from agent.video import LOW, Decoder
+from agent.video import LOW, decode
 from agent.viewing import Standing
 from drivers.audio import Sound
 from drivers.camera import Frame, lens_for
@@ -111,7 +111,7 @@ def test_every_channel_of_the_table_comes_back_as_it_went_in(tmp_path: Path) -> 
     assert isinstance(sound, Audio) and sound.data == SOUND.samples.tobytes() and sound.sample_rate == 16000
     picture = read["frames"]
     assert isinstance(picture, Picture) and (picture.width_px, picture.height_px) == (640, 480)
-    shown = Decoder().decode(picture.data)
+    (shown,) = decode([picture.data])
     assert shown is not None and shown.shape == (240, 320, 3)
     assert np.abs(shown.astype(int) - frame().image[::2, ::2].astype(int)).mean() < 4
 
@@ -300,7 +300,7 @@ def test_faces_are_blurred_where_the_owner_wants_it(tmp_path: Path) -> None:
     with Recording(file) as recording:
         (message,) = recording.messages(["frames"])
     assert isinstance(message.value, Picture)
-    image = Decoder().decode(message.value.data)
+    (image,) = decode([message.value.data])
     assert image is not None
     inside, outside = image[80:170, 130:195].astype(float), image[:40, :60].astype(float)
     assert inside.std() < 15 < 20 < outside.std()

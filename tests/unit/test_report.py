@@ -13,12 +13,13 @@ from agent import weights
 from agent.__main__ import main
 from agent.config import CameraConfig, Config, MqttConfig
 from agent.events import Doing, Health, Order, Sight
+from agent.pictures import Shown, with_images
 from agent.record import Kept, Recorder
 from agent.record_files import About
-from agent.record_format import Crowd, LogLine, Picture, stamped
+from agent.record_format import Crowd, LogLine, stamped
 from agent.recording import Recording
 from agent.report import Keep, Packed, newest, pack
-from agent.video import FULL, Decoder
+from agent.video import FULL
 from agent.viewing import Standing
 from agent.vision import Vision, VisionConfig
 from drivers.audio import Sound
@@ -72,14 +73,13 @@ def _pack(file: Path, keep: Keep, tmp_path: Path, seconds: float = 60.0) -> tupl
 
 def _faces(recording: Path) -> tuple[int, int]:
     """How many pictures a recording has, and how many faces vision finds in them."""
-    decoder, vision, pictures, faces = Decoder(), None, 0, 0
+    vision, pictures, faces = None, 0, 0
     with Recording(recording) as opened:
-        for message in opened.messages(["frames"]):
-            assert isinstance(message.value, Picture)
-            image = decoder.decode(message.value.data)
-            assert image is not None
+        for message in with_images(opened.messages(["frames"])):
+            assert isinstance(message.value, Shown) and message.value.image is not None
+            image = message.value.image
             vision = vision or Vision(_lens(image), config=VisionConfig(detect_every=1))
-            found = vision.see(image, message.time_s, message.value.index).faces
+            found = vision.see(image, message.time_s, message.value.picture.index).faces
             pictures, faces = pictures + 1, faces + len(found)
     return pictures, faces
 
