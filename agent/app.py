@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent import prepare, weights
+from agent import origin, prepare, weights
 from agent.arm import Arm
 from agent.config import Config
 from agent.events import Bus, Latest, Order, PlannerStatus
@@ -24,6 +24,9 @@ from agent.figures import Figures
 from agent.home import Home, address
 from agent.modelled import ModelledVision
 from agent.planner import Planner, PlanReport
+from agent.record import LogTap, Recorder
+from agent.record_files import About
+from agent.record_format import Crowd
 from agent.remote import Block, Remote, Scene, Sources, Standing, scene_of
 from agent.robot import Robot
 from agent.status import Status
@@ -56,6 +59,7 @@ from sim.stage import Fidelity, Stage
 
 SWITCH_INTERVAL_S = 0.0005  # how long a thread may hold the interpreter while the motion tick waits for it
 
+CROWD_PERIOD_S = 0.2  # people of a simulated room, for those who look at a recording
 FRAMES_TO_LOAD = 30  # by then every library has loaded what it needs
 
 log = logging.getLogger(__name__)
@@ -273,6 +277,7 @@ class App:
         self.planner = Planner()
         self.reports: Latest[PlanReport] = Latest()
         self.remote: Remote | None = None
+        self.recorder: Recorder | None = None
         self._config = config
         self._options = options
         self._is_virtual = is_virtual
@@ -286,6 +291,18 @@ class App:
             self.remote.heard(order)
         return order
 
+    def origin(self) -> About:
+        """What a recording of this robot says about itself."""
+        facts = {"name": self._config.name}
+        if self.devices.stage is not None:
+            options = self._options
+            facts |= {
+                "scenario": options.scenario,
+                "seed": str(options.seed),
+                "fidelity": options.fidelity,
+            }
+        return origin.origin(self._config, self.devices.body, self.devices.scene, facts)
+
     async def run(self, ready: Callable[["App"], None] | None = None) -> None:
         """Run until cancelled. `ready` is called once everything that listens does.
 
@@ -294,6 +311,11 @@ class App:
         async with contextlib.AsyncExitStack() as stack:
             thread = stack.enter_context(_thread("vision"))
             call_thread = stack.enter_context(_thread("call-vision"))
+            if self._config.record.enabled and not self._is_virtual:
+                clock_s = asyncio.get_running_loop().time
+                self.recorder = stack.enter_context(origin.live(self._config, self.origin(), clock_s()))
+                stack.enter_context(LogTap(self.recorder, clock_s))
+                self.recorder.listen(self.bus)
             if not self._is_virtual:
                 has_page = self._options.has_page
                 self.remote = Remote(self._sources(), self._config.page.port, has_page=has_page)
@@ -307,7 +329,8 @@ class App:
     def _tasks(self, thread: ThreadPoolExecutor, call_thread: ThreadPoolExecutor) -> list[Task]:
         """The table of tasks: what runs in this robot."""
         parts, config = self.devices, self._config
-        status = Status(self.bus, self.arm, self.watcher, self.eye, self.figures)
+        line = (lambda: recorder.line) if (recorder := self.recorder) else (lambda: "off")
+        status = Status(self.bus, self.arm, self.watcher, self.eye, self.figures, line)
         tasks = [
             Task(name="head", work=self.arm.serve(parts.plug_in)),
             Task(name="motion", work=self.arm.move()),
@@ -319,6 +342,7 @@ class App:
         ]
         if parts.stage is not None:
             tasks.append(Task(name="stage", work=parts.stage.run()))
+            tasks.append(Task(name="crowd", work=self._count_people()))
         if parts.faults is not None:
             tasks.append(Task(name="faults", work=parts.faults.play(self.arm.release), may_fail=True))
         if parts.call_camera is not None:
@@ -345,6 +369,15 @@ class App:
                 tasks.append(Task(name="broker", work=serve_broker(broker.port), may_fail=True))
             tasks.append(Task(name="mqtt", work=home.serve()))
         return tasks
+
+    async def _count_people(self) -> None:
+        """Put who is where in a simulated room on the bus."""
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        for slot in itertools.count(1):
+            people = self.devices.people(loop.time())
+            self.bus.people.put(Crowd(time_s=loop.time(), people=people))
+            await asyncio.sleep(start_s + slot * CROWD_PERIOD_S - loop.time())
 
     async def _spare_collector(self) -> None:
         """Take what was loaded at the start out of garbage collection: walking it stops motion for 75 ms."""

@@ -72,8 +72,10 @@ class TapeDeck(Protocol):
     """Plays a recording to the sources below."""
 
     tape: Tape
-    time_s: float
     rate: float  # times as fast as it was recorded; 0: held
+
+    @property
+    def time_s(self) -> float: ...
 
     def seek(self, time_s: float) -> None: ...
 
