@@ -15,6 +15,7 @@ import numpy as np
 
 from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
+from drivers.errors import ConfigError
 from sim.board import Board, PwmFrame
 from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
@@ -40,7 +41,24 @@ PLANT_EVERY = 5  # of those: how often the body is brought up to date though nob
 Fidelity = Literal["pixels", "landmarks"]
 """Whether the cameras draw pictures, or an error model says what vision would have seen in them."""
 
+Physics = Literal["light", "mujoco"]
+"""What moves the body: `sim.body`'s own equations, or MuJoCo with contact."""
+
 _NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
+
+
+def plant_of(physics: Physics) -> Callable[[Body, float], Plant]:
+    """How to make a body of this depth. Raises ConfigError without MuJoCo, which is an extra."""
+    if physics == "light":
+        return LightBody
+    try:
+        from sim.mujoco_body import MujocoBody  # not at the top: few have it
+    except ImportError as exc:
+        raise ConfigError(
+            "--physics mujoco needs MuJoCo, which is not installed; run `.venv/bin/pip install -e '.[mujoco]'` "
+            "in Nod's folder"
+        ) from exc
+    return MujocoBody
 
 
 class Stage:
