@@ -112,8 +112,11 @@ class Imperfection:
 class Pulses:
     """Frames on their way: what each asks of each joint, and from which step on it acts."""
 
-    def __init__(self, body: Body, imperfection: Imperfection, start_s: float) -> None:
+    def __init__(
+        self, body: Body, imperfection: Imperfection, start_s: float, step_s: float = STEP_S
+    ) -> None:
         self._body = body
+        self._step_s = step_s
         self._off = imperfection
         self._start_s = start_s
         self._coming: deque[tuple[int, list[float]]] = deque()
@@ -125,7 +128,7 @@ class Pulses:
             if pulse and isinstance(joint.servo, PwmServo):
                 angle = (pulse - joint.servo.centre_us) / joint.servo.per_rad_us
                 wanted[place] = float(self._off.zero_rad[place] + self._off.gain[place] * angle)
-        self._coming.append((math.ceil((time_s + DEAD_S - self._start_s) / STEP_S - 1e-6), wanted))
+        self._coming.append((math.ceil((time_s + DEAD_S - self._start_s) / self._step_s - 1e-6), wanted))
 
     def take(self, before_step: int) -> list[tuple[int, list[float]]]:
         """The frames that act before a step, oldest first."""
