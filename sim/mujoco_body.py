@@ -154,6 +154,10 @@ class MujocoBody:
             self._steps = ahead
         self._least_upright = min(self._least_upright, float(self._turn[8]))
 
+    def stand_still(self, seconds: float) -> None:
+        self._start_s += seconds
+        self._pulses.stand_still(seconds)
+
     def _look(self) -> None:
         self._least_upright = min(self._least_upright, float(self._turn[8]))
         _pull(self._servos.shown_rad, self._servos.joint_rad, self._half_rad)

@@ -16,7 +16,7 @@ import numpy as np
 from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
 from drivers.errors import ConfigError
-from sim.board import Board, PwmFrame
+from sim.board import Board, LockstepBoard, PwmFrame
 from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
@@ -162,6 +162,13 @@ class Stage:
             if off_px < FACE_RADIUS_M * focal / x and x < least_m:
                 foremost, least_m = actor.name, x
         return foremost
+
+    def stand_still(self, seconds: float) -> None:
+        """Let no time pass on the board and for the body for so long: the clock is about to leap by that."""
+        assert isinstance(self.board, LockstepBoard)
+        self._advance(asyncio.get_running_loop().time())
+        self.board.stand_still(seconds)
+        self.plant.stand_still(seconds)
 
     async def run(self) -> None:
         """Let the board speak and the body follow, for ever."""
