@@ -18,6 +18,7 @@ from sim.stage import Fidelity, Physics
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Config(model=ModelConfig(enabled=False))
+MARGIN_M = 0.005  # by which the two bodies' balance may differ over a scenario
 BOTH = pytest.mark.parametrize("physics", ["light", "mujoco"])
 LIVELY = """
 name = "lively"
@@ -54,6 +55,37 @@ def test_a_sweep_carries_the_option_and_plays_anew_with_another() -> None:
         assert job.options.physics == physics
         versions.add(job.version)
     assert len(versions) == 2
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tip-over-temptation",
+        "stop-button",
+        "clock-jump",
+        "board-restart",
+        "sit-and-stand",
+        "leave-and-return",
+    ],
+)
+def test_both_bodies_end_in_the_same_verdict(name: str) -> None:
+    wanted: tuple[Physics, ...] = ("light", "mujoco")
+    light, mujoco = (
+        rehearsal.simulate(
+            CONFIG, app.Options(scenario=name, fidelity="landmarks", physics=physics), None, None
+        )
+        for physics in wanted
+    )
+    for verdict in (light, mujoco):
+        print(
+            f"{name}: {verdict.failures}, {verdict.locked_onto} in {verdict.lock_share:.3f}, {verdict.nods} nods, "
+            f"least margin {verdict.least_margin_m} m, most tilt {verdict.most_tilt_rad} rad"
+        )
+    assert light.failures == mujoco.failures == ()
+    assert light.locked_onto == mujoco.locked_onto
+    assert light.lock_share == pytest.approx(mujoco.lock_share, abs=0.05)
+    assert light.least_margin_m == pytest.approx(mujoco.least_margin_m, abs=MARGIN_M)
 
 
 def test_bus_servos_have_no_physics() -> None:
