@@ -55,7 +55,7 @@ from sim.link_trials import Trial
 from sim.people import NAMES
 from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
-from sim.stage import Fidelity, Stage
+from sim.stage import Fidelity, Physics, Stage, plant_of
 
 SWITCH_INTERVAL_S = 0.0005  # how long a thread may hold the interpreter while the motion tick waits for it
 
@@ -73,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     call: str | None = None  # a film of a caller; none: the scenario's
     has_page: bool = True
     fidelity: Fidelity = "pixels"  # of the simulated cameras
+    physics: Physics = "light"  # of the simulated body
 
 
 class Devices(msgspec.Struct, kw_only=True):
@@ -139,7 +140,12 @@ async def devices(
             far_side = _far_side(body, is_virtual)
             await stack.enter_async_context(far_side)
             scenario = load_scenario(options.scenario, NAMES)
-            stage = Stage(scenario, body, far_side, options.seed, options.fidelity)
+            if _has_bus(body) and options.physics != "light":
+                raise ConfigError(
+                    f"body {body.name!r} has bus servos, which move their joints without physics"
+                )
+            plant = plant_of(options.physics)
+            stage = Stage(scenario, body, far_side, options.seed, options.fidelity, plant)
             cable = await _cable(far_side, scenario, options.seed, stack)
             faults = FaultPlayer(stage, cable, broker)
         camera, call_camera = _camera(config, stage), _call_camera(options, stage if source is None else None)

@@ -70,6 +70,7 @@ GOALS: dict[str, float] = {
 GOALS_AT_LEAST: dict[str, float] = {
     "ber1e3_goodput_hz": 500.0,
     "landmarks_x": 50.0,
+    "mujoco_x": 40.0,
     "pixels_x": 2.0,
     "identical": 1.0,
     "same_below_052": 0.99,
@@ -103,7 +104,10 @@ def table(report: Report) -> str:
         goal = f"goal ≤ {GOALS[figure.name]:g}" if figure.name in GOALS else ""
         if figure.name in GOALS_AT_LEAST:
             goal = f"goal ≥ {GOALS_AT_LEAST[figure.name]:g}"
-        rows.append(f"  {figure.name:28} {figure.value:10.3f} {figure.unit:6} n={figure.n:<6} {goal}")
+        rows.append(
+            f"  {figure.name:28} {figure.value:10.3f} {figure.unit:6} n={figure.n:<6} {goal}".rstrip()
+        )
+        rows += [f"  {'':28} {figure.text}"] if figure.text else []
     return "\n".join(rows)
 
 
@@ -249,7 +253,7 @@ async def _link(quick: bool) -> list[Figure]:
 
 
 async def _sim(quick: bool) -> list[Figure]:
-    """The simulator: × real time in each fidelity, and whether a seed gives the same bytes."""
+    """The simulator: × real time, its people, whether a seed gives the same bytes; what recording costs."""
     figures = await asyncio.to_thread(bench_sim.measure, quick=quick)
     return figures + await asyncio.to_thread(bench_record.measure, quick=quick)
 

@@ -8,12 +8,13 @@ KEEP = 20_000  # of each kind; at 100 Hz the last 200 seconds
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One number that an issue asks for, out of `n` measurements."""
+    """One number that an issue asks for, out of `n` measurements; `text` says of what, where the name is too short."""
 
     name: str
     value: float
     unit: str
     n: int
+    text: str = ""
 
 
 class Figures:

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.events import Lock, Sight
 from agent.rehearsal import Rehearsal, Truth
+from drivers.body import Matrix
 from drivers.camera import Image
 from drivers.errors import ConfigError, DeviceError
 
@@ -25,6 +26,7 @@ class _Shot(msgspec.Struct, frozen=True, kw_only=True):
     """All that one frame shows."""
 
     truth: Truth
+    base_pose: Matrix
     image: Image | None  # None: to be drawn
     sight: Sight | None
     lock: Lock | None
@@ -115,6 +117,7 @@ class Film:
         )
         return _Shot(
             truth=truth,
+            base_pose=rehearsal.stage.plant.base_pose,  # which is at the truth's time
             image=frame.image if has_pictures and frame is not None else None,
             sight=bus.sight.get(),
             lock=lock,
@@ -125,16 +128,15 @@ class Film:
         """In the film's own thread."""
         stage, truth = self._rehearsal.stage, shot.truth
         actors, light = stage.drawn(truth.time_s), stage.light_at(truth.time_s)
-        seen = (
-            self._overview.robot_view(truth.angles_rad, actors, light) if shot.image is None else shot.image
-        )
+        robot = shot.base_pose, truth.angles_rad
+        seen = self._overview.robot_view(*robot, actors, light) if shot.image is None else shot.image
         left = (
             cv2.resize(seen, (WIDTH_PX, HEIGHT_PX))
             if seen.shape[:2] != (HEIGHT_PX, WIDTH_PX)
             else seen.copy()
         )
         _mark(left, shot, seen.shape[1])
-        both = np.hstack([left, self._overview.draw(truth.angles_rad, actors, light)])
+        both = np.hstack([left, self._overview.draw(*robot, actors, light)])
         bar = np.zeros((BAR_PX, 2 * WIDTH_PX, 3), dtype=np.uint8)
         plain = shot.words.encode("ascii", "replace").decode()  # OpenCV's letters are ASCII
         cv2.putText(bar, plain, (8, 19), *TEXT, INK_BGR, 1, cv2.LINE_AA)

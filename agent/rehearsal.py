@@ -30,6 +30,7 @@ from sim.people import NAMES
 from sim.scenario import load as load_scenario
 from sim.scenario import names as scenario_names
 from sim.stage import Stage
+from sim.stage import plant_of as plant_of
 from sim.truth import Truth as Truth
 from sim.verdict import Judge
 from sim.verdict import Verdict as Verdict

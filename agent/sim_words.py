@@ -46,6 +46,9 @@ def _sim_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fidelity", choices=("pixels", "landmarks"), default="pixels", help="see, or model seeing"
     )
+    parser.add_argument(
+        "--physics", choices=("light", "mujoco"), default="light", help="of the body; mujoco is an extra"
+    )
     parser.add_argument("--real", action="store_true", help="in real time, the firmware as a process")
     parser.add_argument("--no-model", action="store_true", help="without the language model")
     parser.add_argument(
@@ -73,7 +76,7 @@ def _sim(options: argparse.Namespace) -> int:
         names = [each.name for each in rehearsal.scenarios() if options.real or not each.needs_real_time]
     plan = sweep.Job(
         config=Config(model=configs.ModelConfig(enabled=not options.no_model)),
-        options=app.Options(fidelity=options.fidelity),
+        options=app.Options(fidelity=options.fidelity, physics=options.physics),
         seconds=options.seconds,
         is_real=options.real,
     )

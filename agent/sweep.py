@@ -124,9 +124,13 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def jobs(plan: Job, scenarios: Sequence[str], all_seeds: Sequence[int]) -> list[Job]:
-    """A run for each scenario and seed, otherwise as `plan`. Raises ConfigError for a scenario that is wrong."""
+    """A run for each scenario and seed, otherwise as `plan`.
+
+    Raises ConfigError for a scenario that is wrong, or physics that is not installed.
+    """
     if len(scenarios) * len(all_seeds) > MAX_RUNS:
         raise ConfigError(f"{len(scenarios)} scenarios with {len(all_seeds)} seeds are over {MAX_RUNS} runs")
+    rehearsal.plant_of(plan.options.physics)  # said once, not as the trouble of every run
     replace = msgspec.structs.replace
     made = []
     for name in scenarios:

@@ -96,6 +96,10 @@ class Plant(Protocol):
         """Integrate up to a time; earlier times are ignored."""
         ...
 
+    def stand_still(self, seconds: float) -> None:
+        """Let no time pass here for so long: the clock is about to leap by that."""
+        ...
+
 
 class Imperfection:
     """What each servo gets wrong, from a seed: where its zero is, and how far it turns for a pulse."""
@@ -112,8 +116,11 @@ class Imperfection:
 class Pulses:
     """Frames on their way: what each asks of each joint, and from which step on it acts."""
 
-    def __init__(self, body: Body, imperfection: Imperfection, start_s: float) -> None:
+    def __init__(
+        self, body: Body, imperfection: Imperfection, start_s: float, step_s: float = STEP_S
+    ) -> None:
         self._body = body
+        self._step_s = step_s
         self._off = imperfection
         self._start_s = start_s
         self._coming: deque[tuple[int, list[float]]] = deque()
@@ -125,7 +132,11 @@ class Pulses:
             if pulse and isinstance(joint.servo, PwmServo):
                 angle = (pulse - joint.servo.centre_us) / joint.servo.per_rad_us
                 wanted[place] = float(self._off.zero_rad[place] + self._off.gain[place] * angle)
-        self._coming.append((math.ceil((time_s + DEAD_S - self._start_s) / STEP_S - 1e-6), wanted))
+        self._coming.append((math.ceil((time_s + DEAD_S - self._start_s) / self._step_s - 1e-6), wanted))
+
+    def stand_still(self, seconds: float) -> None:
+        """What comes after a leap of the clock comes so many seconds later."""
+        self._start_s += seconds
 
     def take(self, before_step: int) -> list[tuple[int, list[float]]]:
         """The frames that act before a step, oldest first."""
@@ -212,6 +223,10 @@ class LightBody:
             return
         self._integrate(until, self._pulses.take(until))
         self._steps = until
+
+    def stand_still(self, seconds: float) -> None:
+        self._start_s += seconds
+        self._pulses.stand_still(seconds)
 
     def _integrate(self, until: int, frames: list[tuple[int, list[float]]]) -> None:
         """Steps up to `until`, with the angles asked for at some of them."""

@@ -17,7 +17,7 @@ Reals = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Vector = tuple[float, float, float]
 
-STEP_S = 0.002  # of every simulated body, at both depths
+STEP_S = 0.002  # of every simulated body but MuJoCo's
 MOTOR_NM = 0.3  # each, stalled; what the gears let through
 MOTOR_NM_S = 0.2  # torque for each rad/s that a wheel lacks; with the base's weight a lag of 20 ms
 MOTOR_KG_M2 = 2e-3  # a rotor through its gears
@@ -37,9 +37,9 @@ STATES = 11
 RADIUS_M, TRACK_M, MASS_KG, INERTIA_KG_M2, GRIP_N, DRAG_N = range(6)
 
 
-def steps_until(now_s: float, start_s: float) -> int:
+def steps_until(now_s: float, start_s: float, step_s: float = STEP_S) -> int:
     """How many whole steps have passed; a time that is a step's own but for rounding has it."""
-    return math.floor((now_s - start_s) / STEP_S + 1e-6)
+    return math.floor((now_s - start_s) / step_s + 1e-6)
 
 
 class Links(NamedTuple):

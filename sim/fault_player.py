@@ -7,7 +7,6 @@ from typing import assert_never
 
 from drivers.camera import Camera
 from drivers.errors import ConfigError
-from sim.board import LockstepBoard
 from sim.broker import BrokerProcess
 from sim.bus_servo import ServoBus
 from sim.cable import Cable
@@ -167,7 +166,5 @@ class FaultPlayer:
 
     def _leap(self, seconds: float) -> None:
         assert isinstance(self._loop, VirtualLoop)
-        assert isinstance(self._stage.board, LockstepBoard)
-        self._stage.board.advance(self._loop.time())
-        self._stage.board.stand_still(seconds)
+        self._stage.stand_still(seconds)
         self._loop.stall(seconds)

@@ -6,6 +6,7 @@ import msgspec
 
 from sim.people import Actor
 from sim.room import Footprint
+from sim.turns import turn, turn_back
 
 LEG_M = 0.06  # radius of a trouser leg at the height of a base
 LEGS_APART_M = 0.18  # middle to middle
@@ -65,9 +66,8 @@ def way_off(disc: Disc, x_m: float, y_m: float, radius_m: float) -> tuple[float,
 
 def way_out(footprint: Footprint, x_m: float, y_m: float, radius_m: float) -> tuple[float, float] | None:
     """The shortest way, in metres, that a round base must go to stand clear of a rectangle; None if it does."""
-    turn_cos, turn_sin = math.cos(footprint.yaw_rad), math.sin(footprint.yaw_rad)
-    dx, dy = x_m - footprint.centre_m[0], y_m - footprint.centre_m[1]
-    along, across = turn_cos * dx + turn_sin * dy, turn_cos * dy - turn_sin * dx
+    cos, sin = math.cos(footprint.yaw_rad), math.sin(footprint.yaw_rad)
+    along, across = turn_back(cos, sin, x_m - footprint.centre_m[0], y_m - footprint.centre_m[1])
     half_x, half_y = footprint.size_m[0] / 2, footprint.size_m[1] / 2
     near_x, near_y = min(max(along, -half_x), half_x), min(max(across, -half_y), half_y)
     gap = math.hypot(along - near_x, across - near_y)
@@ -80,4 +80,4 @@ def way_out(footprint: Footprint, x_m: float, y_m: float, radius_m: float) -> tu
         move_x, move_y = math.copysign(half_x - abs(along) + radius_m, along), 0.0
     else:
         move_x, move_y = 0.0, math.copysign(half_y - abs(across) + radius_m, across)
-    return turn_cos * move_x - turn_sin * move_y, turn_sin * move_x + turn_cos * move_y
+    return turn(cos, sin, move_x, move_y)

@@ -45,6 +45,7 @@ PARKS_S = 5.0  # a board that hears nothing goes to its rest pose after so long,
 STOPS_S = 0.25  # from the first report that it is stopped: what was said just before may still be carried out
 LETS_GO_S = 0.6  # after the button is let go, somebody releases the stop
 BATCH = 100  # truths judged at once
+BALANCE_BATCH = 1000  # of moments: it costs hardly more than one
 OVERLAP = 2 * SPEED_WINDOW  # of one batch with the next, for speeds and their changes
 NOTICES_S: dict[type[Fault], float] = {
     LinkCut: 1.0,
@@ -143,6 +144,7 @@ class Invariants:
         self._start_s = start_s
         self._aftermaths = [_Aftermath(fault, throughout) for fault in faults]
         self._batch: list[Truth] = []
+        self._moments: list[Array] = []  # times, angles, speeds and their changes, one row each
         self._last: Truth | None = None
         self._changes: deque[float] = deque()  # of pulses, in the last seconds
         self._stopped_s: float | None = None
@@ -206,6 +208,7 @@ class Invariants:
     def end(self) -> None:
         """The run is over; judge what is left."""
         self._judge_batch()
+        self._judge_balance()
 
     def _changed(self, after: _Aftermath, time_s: float) -> None:
         if after.fault.at_s < time_s <= after.rests_until_s:
@@ -266,12 +269,12 @@ class Invariants:
         window_s = (times[SPEED_WINDOW:] - times[:-SPEED_WINDOW])[:, None]
         speeds = (angles[SPEED_WINDOW:] - angles[:-SPEED_WINDOW]) / window_s
         self._judge_speeds(times[SPEED_WINDOW:], speeds)
-        if batch[0].tilt_rad is None:
-            middle = slice(SPEED_WINDOW, -SPEED_WINDOW)
-            changes = (speeds[SPEED_WINDOW:] - speeds[:-SPEED_WINDOW]) / (SPEED_WINDOW * TRUTH_S)
-            self._judge_balance(
-                times[middle], angles[middle], (speeds[SPEED_WINDOW:] + speeds[:-SPEED_WINDOW]) / 2, changes
-            )
+        middle = slice(SPEED_WINDOW, -SPEED_WINDOW)
+        changes = (speeds[SPEED_WINDOW:] - speeds[:-SPEED_WINDOW]) / (SPEED_WINDOW * TRUTH_S)
+        middle_speeds = (speeds[SPEED_WINDOW:] + speeds[:-SPEED_WINDOW]) / 2
+        self._moments.append(np.column_stack([times[middle], angles[middle], middle_speeds, changes]))
+        if sum(map(len, self._moments)) >= BALANCE_BATCH:
+            self._judge_balance()
 
     def _judge_angles(self, times: Array, angles: Array) -> None:
         for row, place in itertools.islice(
@@ -312,8 +315,14 @@ class Invariants:
                     f"{times[row] - after.fault.at_s:.2f} s after {after.fault.name}",
                 )
 
-    def _judge_balance(self, times: Array, angles: Array, speeds: Array, changes: Array) -> None:
-        margins = zmp_margins(self._body, angles, speeds, changes, np.zeros((len(angles), 4)))
+    def _judge_balance(self) -> None:
+        """How near the joints' motion came to tipping it, though it may not have; the base rests or rolls evenly."""
+        if not self._moments:
+            return
+        rows = np.concatenate(self._moments)
+        self._moments.clear()
+        times, (angles, speeds, changes) = rows[:, 0], np.split(rows[:, 1:], 3, axis=1)
+        margins = zmp_margins(self._body, angles, speeds, changes, np.zeros((len(rows), 4)))
         worst = int(np.argmin(margins))
         least_m = float(margins[worst])
         if self.least_margin_m is None or least_m < self.least_margin_m:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sim.compiled import compiled
 from sim.floor import Disc, Pose
 from sim.room import Room
+from sim.turns import turn_back
 
 Reals = NDArray[np.float64]
 
@@ -116,14 +117,13 @@ def cast_beams(places: Reals, walls: Reals, discs: Reals, found_m: Reals, facing
     """
     beams = places.shape[0]
     for k in range(beams):
-        turn = places[k, 2] + 2.0 * np.pi * k / beams
-        ray_x, ray_y = np.cos(turn), np.sin(turn)
+        bearing = places[k, 2] + 2.0 * np.pi * k / beams
+        ray_x, ray_y = np.cos(bearing), np.sin(bearing)
         nearest, cosine = np.inf, 1.0
         for i in range(walls.shape[0]):
             cx, cy, hx, hy, cos, sin = walls[i]
-            dx, dy = places[k, 0] - cx, places[k, 1] - cy
-            x, y = cos * dx + sin * dy, cos * dy - sin * dx
-            u, v = cos * ray_x + sin * ray_y, cos * ray_y - sin * ray_x
+            x, y = turn_back(cos, sin, places[k, 0] - cx, places[k, 1] - cy)
+            u, v = turn_back(cos, sin, ray_x, ray_y)
             near_x, far_x = -np.inf, np.inf
             if u != 0.0:
                 near_x, far_x = (-hx - x) / u, (hx - x) / u

@@ -6,9 +6,11 @@ Needs the extra `mujoco`. The robot is built from its body file alone and stands
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from drivers.balance import GRAVITY_M_S2
 from drivers.body import Body, Foot, Matrix, Wheels
@@ -24,13 +26,31 @@ from sim.body import (
     Servos,
     checked_share,
 )
-from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S, STEP_S, steps_until
+from sim.compiled import compiled
+from sim.dynamics import MOTOR_DRAG_NM_S, MOTOR_KG_M2, MOTOR_NM, MOTOR_NM_S, Law, Reals, steps_until
 from sim.wheels import WOOD, Surface, wheel_speeds
 
-LOOK_STEPS = 10  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
+# MuJoCo's: with half the time constant of its contacts (.02 s) it still solves them, and its motors are implicit.
+# All the times that others look at, of pulses, truths and cameras, are multiples.
+STEP_S = 0.005
+LOOK_STEPS = 4  # how often gears, supply and tilt are looked at: MuJoCo's own steps go by so many at once
 WHEEL_MASS_KG = 0.02  # each; taken from the base's
 CASTER_RADIUS_M = 0.01
 AXES = {"x": "1 0 0", "y": "0 1 0", "z": "0 0 1"}
+
+
+class _Servos(NamedTuple):
+    """What the servos' law reads and writes, one row a joint; all but the last three are MuJoCo's own numbers."""
+
+    joint_rad: Reals
+    target_rad: Reals
+    force_nm: Reals
+    range_nm: Reals  # columns least, most
+    gain: Reals
+    bias: Reals  # columns constant, by place, by speed
+    shown_rad: Reals  # the links, behind the gears' backlash
+    stall_nm: Reals
+    is_driven: NDArray[np.bool_]
 
 
 class MujocoBody:
@@ -48,32 +68,41 @@ class MujocoBody:
         self._body = body
         self.model = mujoco.MjModel.from_xml_string(mjcf(body, surface, servos))
         self.data = mujoco.MjData(self.model)
-        self._pulses = Pulses(body, Imperfection(count, seed), time_s)
+        self._pulses = Pulses(body, Imperfection(count, seed), time_s, STEP_S)
         self._start_s, self._steps = time_s, 0
         first = int(self.model.joint(body.joint[0].name).qposadr[0])
         # Views into MuJoCo's own numbers: to ask for one costs a microsecond.
-        self._joints = self.data.qpos[first : first + count]
-        self._ctrl, self._force_nm = self.data.ctrl[:count], self.data.actuator_force[:count]
-        self._least_nm, self._most_nm = self.model.actuator_forcerange[:count].T
-        self._gain, self._bias = self.model.actuator_gainprm[:count, 0], self.model.actuator_biasprm[:count]
-        self._upright = self.data.body("base").xmat[8:]  # cosine of the base's tilt
-        self._least_upright = 1.0
-        self._shown_rad = np.array(body.rest_rad, np.float64)
-        self._stall_nm = np.array([joint.max_torque_nm for joint in body.joint])
-        self._is_driven = np.zeros(count, np.bool_)
+        self._servos = _Servos(
+            joint_rad=self.data.qpos[first : first + count],
+            target_rad=self.data.ctrl[:count],
+            force_nm=self.data.actuator_force[:count],
+            range_nm=self.model.actuator_forcerange[:count],
+            gain=self.model.actuator_gainprm[:count, 0],
+            bias=self.model.actuator_biasprm[:count, :3],
+            shown_rad=np.array(body.rest_rad, np.float64),
+            stall_nm=np.array([joint.max_torque_nm for joint in body.joint]),
+            is_driven=np.zeros(count, np.bool_),
+        )
+        self._law = Law(STEP_S, BAND_RAD, servos.lead_s, servos.dead_rad, servos.sag_per_nm, LIMP_SHARE)
+        self._half_rad = servos.backlash_rad / 2
+        self._place_m, self._turn = self.data.body("base").xpos, self.data.body("base").xmat
+        self._least_upright = 1.0  # cosine of the base's tilt
         self._given_supply = 1.0
-        self._servos = servos
-        self._joints[:] = self._ctrl[:] = body.rest_rad
-        self._power()
+        self._servos.joint_rad[:] = self._servos.target_rad[:] = body.rest_rad
+        # Nothing is asked for yet; this and the look load the machine code, for which the first step could not wait.
+        _aim(self._servos, self._law, self._given_supply, np.full(count, math.nan))
         mujoco.mj_forward(self.model, self.data)
+        self._look()
 
     @property
     def angles_rad(self) -> tuple[float, ...]:
-        return tuple(self._played().tolist())
+        shown_rad = self._servos.shown_rad.copy()
+        _pull(shown_rad, self._servos.joint_rad, self._half_rad)
+        return tuple(shown_rad.tolist())
 
     @property
     def tilt_rad(self) -> float:
-        return math.acos(min(float(self._upright[0]), 1.0))
+        return math.acos(min(float(self._turn[8]), 1.0))
 
     @property
     def is_fallen(self) -> bool:
@@ -82,8 +111,8 @@ class MujocoBody:
     @property
     def base_pose(self) -> Matrix:
         pose: Matrix = np.eye(4)
-        pose[:3, :3] = self.data.body("base").xmat.reshape(3, 3)
-        pose[:3, 3] = self.data.body("base").xpos
+        pose[:3, :3] = self._turn.reshape(3, 3)
+        pose[:3, 3] = self._place_m
         return pose
 
     def take_most_tilt(self) -> float:
@@ -94,9 +123,9 @@ class MujocoBody:
 
     def stand_up(self) -> None:
         """Put it back on its foot, in the middle and at rest, with its joints as they are."""
-        angles = self._joints.copy()
+        angles = self._servos.joint_rad.copy()
         self.data.qpos[:] = self.model.qpos0
-        self._joints[:] = angles
+        self._servos.joint_rad[:] = angles
         self.data.qvel[:] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
@@ -111,11 +140,11 @@ class MujocoBody:
         self._given_supply = checked_share(share)
 
     def advance(self, now_s: float) -> None:
-        until = steps_until(now_s, self._start_s)
+        until = steps_until(now_s, self._start_s, STEP_S)
         frames = self._pulses.take(until)
         while self._steps < until:
             while frames and frames[0][0] <= self._steps:
-                self._aim(np.array(frames.pop(0)[1]))
+                _aim(self._servos, self._law, self._given_supply, np.array(frames.pop(0)[1]))
             if self._steps % LOOK_STEPS == 0:
                 self._look()
             ahead = min(until, (self._steps // LOOK_STEPS + 1) * LOOK_STEPS)
@@ -123,43 +152,58 @@ class MujocoBody:
                 ahead = min(ahead, frames[0][0])
             mujoco.mj_step(self.model, self.data, ahead - self._steps)
             self._steps = ahead
-        self._least_upright = min(self._least_upright, float(self._upright[0]))
+        self._least_upright = min(self._least_upright, float(self._turn[8]))
+
+    def stand_still(self, seconds: float) -> None:
+        self._start_s += seconds
+        self._pulses.stand_still(seconds)
 
     def _look(self) -> None:
-        self._least_upright = min(self._least_upright, float(self._upright[0]))
-        self._shown_rad = self._played()
-        self._power()
+        self._least_upright = min(self._least_upright, float(self._turn[8]))
+        _pull(self._servos.shown_rad, self._servos.joint_rad, self._half_rad)
+        _power(self._servos, self._law, self._given_supply)
 
-    def _played(self) -> Matrix:
-        """Where the links are behind their gears' backlash."""
-        half = self._servos.backlash_rad / 2
-        links: Matrix = np.minimum(np.maximum(self._shown_rad, self._joints - half), self._joints + half)
-        return links
 
-    def _aim(self, wanted_rad: Matrix) -> None:
-        has_pulse = ~np.isnan(wanted_rad)
-        self._is_driven = has_pulse & ~(np.abs(wanted_rad - self._joints) < self._servos.dead_rad)
-        np.copyto(self._ctrl, wanted_rad, where=has_pulse)
-        self._power()
+@compiled
+def _pull(shown_rad: Reals, joint_rad: Reals, half_rad: float) -> None:
+    """Links go along with their shafts as far as the gears' backlash, half of it to each side, does not let them."""
+    for i in range(len(shown_rad)):
+        shown_rad[i] = min(max(shown_rad[i], joint_rad[i] - half_rad), joint_rad[i] + half_rad)
 
-    def _power(self) -> None:
-        """What the supply leaves the servos."""
-        sag = self._servos.sag_per_nm * sum(map(abs, self._force_nm.tolist()))
-        supply = self._given_supply * max(1.0 - sag, 0.0)
-        most = self._stall_nm * self._is_driven * (supply if supply >= LIMP_SHARE else 0.0)
-        self._most_nm[:], self._least_nm[:] = most, -most
-        stiff = self._stall_nm * (supply / BAND_RAD)
-        self._gain[:] = stiff
-        self._bias[:, 1], self._bias[:, 2] = -stiff, -stiff * self._servos.lead_s
+
+@compiled
+def _aim(servos: _Servos, law: Law, given_supply: float, wanted_rad: Reals) -> None:
+    """One frame of pulses, nan for none."""
+    for i in range(len(wanted_rad)):
+        has_pulse = not np.isnan(wanted_rad[i])
+        servos.is_driven[i] = has_pulse and not abs(wanted_rad[i] - servos.joint_rad[i]) < law.dead_rad
+        if has_pulse:
+            servos.target_rad[i] = wanted_rad[i]
+    _power(servos, law, given_supply)
+
+
+@compiled
+def _power(servos: _Servos, law: Law, given_supply: float) -> None:
+    """What the supply leaves the servos: the range of their force gain · target + bias · (1, place, speed)."""
+    drawn_nm = 0.0
+    for i in range(len(servos.stall_nm)):
+        drawn_nm += abs(servos.force_nm[i])
+    supply = given_supply * max(1.0 - law.sag_per_nm * drawn_nm, 0.0)
+    for i in range(len(servos.stall_nm)):
+        most_nm = servos.stall_nm[i] * supply if servos.is_driven[i] and supply >= law.limp_share else 0.0
+        servos.range_nm[i, 0], servos.range_nm[i, 1] = -most_nm, most_nm
+        stiff = servos.stall_nm[i] * (supply / law.band_rad)
+        servos.gain[i], servos.bias[i, 1], servos.bias[i, 2] = stiff, -stiff, -stiff * law.lead_s
 
 
 def mjcf(body: Body, surface: Surface = WOOD, servos: Servos = HOBBY) -> str:
     """The robot as MuJoCo's own XML: `base` free on a plane, its joints and servos in the body's order."""
     root = ET.Element("mujoco", model=body.name)
     ET.SubElement(root, "compiler", angle="radian", inertiafromgeom="false")
-    ET.SubElement(
+    option = ET.SubElement(
         root, "option", timestep=f"{STEP_S:g}", integrator="implicitfast", cone="elliptic", impratio="10"
     )
+    ET.SubElement(option, "flag", island="disable")  # there is one robot; to look for more costs a tenth
     world = ET.SubElement(root, "worldbody")
     ET.SubElement(
         world,

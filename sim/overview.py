@@ -30,28 +30,33 @@ class Overview:
 
     def __init__(self, body: Body, room: Room, stand: Stand, names: tuple[str, ...]) -> None:
         self._body = body
-        self._base = transform(rotation("z", stand.yaw_rad), stand.position_m)
+        self._stand = transform(rotation("z", stand.yaw_rad), stand.position_m)
         self._pose = _looking(
-            self._base @ (-BEHIND_M, -ASIDE_M, ABOVE_M, 1.0), self._base @ (AHEAD_M, 0, 0.3, 1.0)
+            self._stand @ (-BEHIND_M, -ASIDE_M, ABOVE_M, 1.0), self._stand @ (AHEAD_M, 0, 0.3, 1.0)
         )
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, VIEW_RAD)
         self._eye = Renderer(lens_for(WIDTH_PX, HEIGHT_PX, body.camera.field_of_view_rad), room, names)
         self._corner = Renderer(self._lens, room, names)
 
-    def robot_view(self, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float) -> Image:
-        """What the robot's camera has before it: 480 × 640 × 3, blue first."""
-        return self._eye.draw(self._base @ forward(self._body, angles_rad)[-1], actors, light)
+    def robot_view(
+        self, base_pose: Matrix, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float
+    ) -> Image:
+        """What the robot's camera has before it: 480 × 640 × 3, blue first. `base_pose` as `Plant.base_pose`."""
+        return self._eye.draw(self._stand @ base_pose @ forward(self._body, angles_rad)[-1], actors, light)
 
-    def draw(self, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float) -> Image:
-        """The room from its corner, the robot as blocks: 480 × 640 × 3, blue first."""
-        robot_m = float(np.linalg.norm(self._base[:3, 3] - self._pose[:3, 3]))
+    def draw(
+        self, base_pose: Matrix, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float
+    ) -> Image:
+        """The room from its corner, the robot as blocks where its base is now: 480 × 640 × 3, blue first."""
+        base = self._stand @ base_pose
+        robot_m = float(np.linalg.norm(base[:3, 3] - self._pose[:3, 3]))
 
         def is_nearer(actor: Actor) -> bool:
             return float(np.linalg.norm(np.array(actor.position_m) - self._pose[:3, 3])) < robot_m
 
         behind = self._corner.draw(self._pose, tuple(each for each in actors if not is_nearer(each)), light)
         image = behind.copy()
-        for corners, colour in self._parts(angles_rad):
+        for corners, colour in self._parts(base, angles_rad):
             self._fill(image, corners, colour, light)
         if any(map(is_nearer, actors)):  # they stand before the robot
             whole = self._corner.draw(self._pose, actors, light)
@@ -59,7 +64,9 @@ class Overview:
             image[covers] = whole[covers]
         return image
 
-    def _parts(self, angles_rad: tuple[float, ...]) -> list[tuple[Corners, tuple[int, int, int]]]:
+    def _parts(
+        self, base: Matrix, angles_rad: tuple[float, ...]
+    ) -> list[tuple[Corners, tuple[int, int, int]]]:
         """Prisms (2 × n × 3, room frame) from the foot up, which is from far to near for who looks from above."""
         body, parts = self._body, []
         if isinstance(body.base, Foot):
@@ -69,8 +76,8 @@ class Overview:
         else:
             x, y, height_m = body.base.size_m
             ring = np.array([(x, y), (-x, y), (-x, -y), (x, -y)]) / 2
-        parts.append((_prism(self._base, ring, 0.0, height_m), FOOT_BGR))
-        poses = [self._base @ pose for pose in forward(body, angles_rad)[:-1]]
+        parts.append((_prism(base, ring, 0.0, height_m), FOOT_BGR))
+        poses = [base @ pose for pose in forward(body, angles_rad)[:-1]]
         for joint, pose in zip(body.joint[:-1], poses, strict=False):
             parts.append((_box(pose, joint.link.centre_m, joint.link.size_m), LINK_BGR))
         screen = (SCREEN_THICK_M, *body.screen_m)

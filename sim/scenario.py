@@ -105,7 +105,7 @@ class Throughout(_Part, frozen=True, kw_only=True):
     said_within_s: Second = 3.0  # that something is wrong
     moves_again_within_s: Second = 8.0  # after the fault's end
     regains_within_s: Second | None = None  # the person it held on to, after the fault's end
-    min_margin_m: Metre = 0.0  # of the zero-moment point from the edge of what the robot stands on
+    min_margin_m: Metre = 0.0  # of the zero-moment point, from the edge of what the robot stands on inwards
 
 
 class Scenario(_Part, frozen=True, kw_only=True):

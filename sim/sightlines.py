@@ -14,6 +14,7 @@ from drivers.camera import Lens
 from sim.compiled import compiled
 from sim.people import Actor
 from sim.room import Room
+from sim.turns import turn_back
 
 Doubles = NDArray[np.float64]
 
@@ -206,8 +207,8 @@ def _crosses(pose: Doubles, point: Doubles, block: Doubles, grown_m: float) -> b
         for k in range(3):
             step[row] += pose[row, k] * point[k]
     c, s = block[6], block[7]
-    start[0], start[1] = c * start[0] + s * start[1], -s * start[0] + c * start[1]
-    step[0], step[1] = c * step[0] + s * step[1], -s * step[0] + c * step[1]
+    start[0], start[1] = turn_back(c, s, start[0], start[1])
+    step[0], step[1] = turn_back(c, s, step[0], step[1])
     first, last = 0.0, 1.0
     for row in range(3):
         half = block[3 + row] + grown_m

@@ -15,7 +15,8 @@ import numpy as np
 
 from drivers.body import Body, Matrix, forward, rotation, transform
 from drivers.camera import Image, Lens, lens_for
-from sim.board import Board, PwmFrame
+from drivers.errors import ConfigError
+from sim.board import Board, LockstepBoard, PwmFrame
 from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
@@ -41,7 +42,24 @@ PLANT_EVERY = 5  # of those: how often the body is brought up to date though nob
 Fidelity = Literal["pixels", "landmarks"]
 """Whether the cameras draw pictures, or an error model says what vision would have seen in them."""
 
+Physics = Literal["light", "mujoco"]
+"""What moves the body: `sim.body`'s own equations, or MuJoCo with contact."""
+
 _NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
+
+
+def plant_of(physics: Physics) -> Callable[[Body, float], Plant]:
+    """How to make a body of this depth. Raises ConfigError without MuJoCo, which is an extra."""
+    if physics == "light":
+        return LightBody
+    try:
+        from sim.mujoco_body import MujocoBody  # not at the top: few have it
+    except ImportError as exc:
+        raise ConfigError(
+            "--physics mujoco needs MuJoCo, which is not installed; run `.venv/bin/pip install -e '.[mujoco]'` "
+            "in Nod's folder"
+        ) from exc
+    return MujocoBody
 
 
 class Stage:
@@ -162,6 +180,13 @@ class Stage:
             if off_px < FACE_RADIUS_M * focal / x and x < least_m:
                 foremost, least_m = actor.name, x
         return foremost
+
+    def stand_still(self, seconds: float) -> None:
+        """Let no time pass on the board and for the body for so long: the clock is about to leap by that."""
+        assert isinstance(self.board, LockstepBoard)
+        self._advance(asyncio.get_running_loop().time())
+        self.board.stand_still(seconds)
+        self.plant.stand_still(seconds)
 
     async def run(self) -> None:
         """Let the board speak and the body follow, for ever."""

@@ -7,6 +7,7 @@ import msgspec
 
 from sim.floor import Bump, Pose
 from sim.room import Room
+from sim.turns import turn, turn_back
 
 FEELS_M_S = 0.02  # a slower touch does not close a switch
 RELEASE_S = 0.05  # a switch bounces: it counts as closed for so long after the last touch
@@ -64,11 +65,9 @@ class CliffSensors:
         return tuple(self._is_over(room, pose, place, level_m) for place in self._places_m)
 
     def _is_over(self, room: Room, pose: Pose, place_m: tuple[float, float], level_m: float) -> bool:
-        cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
-        x = pose.x_m + cos * place_m[0] - sin * place_m[1]
-        y = pose.y_m + sin * place_m[0] + cos * place_m[1]
+        x, y = turn(math.cos(pose.yaw_rad), math.sin(pose.yaw_rad), *place_m)
         noise_m = self._random.gauss(0.0, DROP_NOISE_M)
-        drop = drop_m(room, x, y, level_m)
+        drop = drop_m(room, pose.x_m + x, pose.y_m + y, level_m)
         return drop is None or drop > SEES_M or drop + noise_m > CLIFF_M
 
 
@@ -77,8 +76,7 @@ def drop_m(room: Room, x_m: float, y_m: float, level_m: float) -> float | None:
     tops = []
     for box in room.boxes:
         cos, sin = math.cos(box.yaw_rad), math.sin(box.yaw_rad)
-        dx, dy = x_m - box.centre_m[0], y_m - box.centre_m[1]
-        along, across = cos * dx + sin * dy, cos * dy - sin * dx
+        along, across = turn_back(cos, sin, x_m - box.centre_m[0], y_m - box.centre_m[1])
         top_m = box.centre_m[2] + box.size_m[2] / 2
         if (
             abs(along) <= box.size_m[0] / 2

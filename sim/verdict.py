@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     nods: int
     latency_s: float | None  # from a frame to the set-point that answers it, in the middle
     most_speed_share: float  # of the joints' true speeds, by the body file's limits
-    least_margin_m: float | None  # of the zero-moment point; None where the tilt is known
+    least_margin_m: float | None  # of the zero-moment point
     most_tilt_rad: float | None
     rests: tuple[Rest, ...]  # after each fault that stops it
     failures: tuple[str, ...]

@@ -280,3 +280,20 @@ def test_how_often_one_looks_changes_nothing(depth: Callable[[Body, float], Plan
                 plant.advance(time_s + FRAME_S * (look + 1) / looks)
         ends.append(plant.angles_rad)
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("depth", [LightBody, MujocoBody])
+def test_a_leap_of_the_clock_moves_nothing(depth: Callable[[Body, float], Plant]) -> None:
+    """As `nod sim clock-jump` makes it; the board stands still too, so no pulse comes meanwhile."""
+    body = load()
+    ends = []
+    for leap_s in (0.0, 60.0):
+        plant = depth(body, 0.0)
+        for frame in range(40):
+            if frame == 20:
+                plant.stand_still(leap_s)
+            now_s = frame * FRAME_S + (leap_s if frame >= 20 else 0.0)
+            plant.pulse(now_s, pulses(body, sine(frame * FRAME_S)))
+            plant.advance(now_s + FRAME_S)
+        ends.append(plant.angles_rad)
+    assert ends[0] == ends[1]

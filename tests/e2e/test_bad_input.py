@@ -95,7 +95,7 @@ async def test_wrong_words_and_files_end_with_one_line(shell: Shell) -> None:
 async def test_wrong_numbers_show_the_usage(shell: Shell) -> None:
     code, lines = await shell.result("sim", "living-room", "--seed", "rubbish")
     assert (code, len(lines)) == (2, 1) and "such as 7" in lines[0]
-    for words in (("--seconds", "nan"), ("--seconds", "-1")):
+    for words in (("--seconds", "nan"), ("--seconds", "-1"), ("--physics", "bullet")):
         code, lines = await shell.result("sim", "living-room", *words)
         assert code == 2
         assert lines[0].startswith("usage: nod sim") and f"argument {words[0]}" in lines[-1]
