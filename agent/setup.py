@@ -15,11 +15,11 @@ def main() -> int:
     """Run by the launcher; returns the exit code."""
     if "--model" in sys.argv[1:]:
         return 0 if asyncio.run(prepare.prepare(lambda status: _show(*_line(status)))) else 1
-    from agent import app  # not at the top: the model's library is prepared without vision's
+    from agent import devices  # not at the top: the model's library is prepared without vision's
 
     try:
         weights.fetch(_show)
-        app.warm_up()
+        devices.warm_up()
     except RobotError as exc:
         print(f"nod: {exc}", file=sys.stderr)
         return 1
