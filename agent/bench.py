@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from agent import app, bench_record, bench_sim, prepare
+from agent import app, bench_record, bench_sim, devices, prepare
 from agent.config import Config, ModelConfig, MqttConfig
 from agent.events import Order
 from agent.figures import Figure
@@ -248,7 +248,7 @@ async def _plan(quick: bool) -> list[Figure]:
 
 async def _link(quick: bool) -> list[Figure]:
     """The line and the board: round trip, command → pulse, stops, clock, and commands through noise."""
-    trials = await asyncio.to_thread(app.link_trials, quick=quick)
+    trials = await asyncio.to_thread(devices.link_trials, quick=quick)
     return [Figure(name=t.name, value=t.value, unit=t.unit, n=t.n) for t in trials]
 
 

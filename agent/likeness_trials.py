@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent.vision import Vision
 from drivers.camera import Image, Lens
 
+GONE_S = 10.0  # vision has forgotten whoever was away for so long
 SAME_BELOW, OTHER_ABOVE = 0.52, 0.60  # where identity accepts and rejects
 
 
@@ -28,8 +29,11 @@ def embeddings(
 ) -> list[tuple[str, NDArray[np.float32] | None]]:
     """Each picture's face as identity sees it; None where vision does not find exactly one."""
     found: list[tuple[str, NDArray[np.float32] | None]] = []
-    for name, image in pictures:
-        faces = Vision(lens).see(image, 0.0, 0).faces
+    vision = Vision(lens)
+    dark = np.zeros((lens.height_px, lens.width_px, 3), np.uint8)
+    for k, (name, image) in enumerate(pictures):
+        vision.see(dark, 2 * k * GONE_S, 2 * k)  # whoever was there before is forgotten
+        faces = vision.see(image, (2 * k + 1) * GONE_S, 2 * k + 1).faces
         found.append((name, faces[0].embedding if len(faces) == 1 else None))
     return found
 
