@@ -20,7 +20,7 @@ from drivers.errors import ConfigError, DeviceError
 
 LENS = Lens(width_px=640, height_px=480, focal_px=530.0)
 PAIR = "head-pose-face-detection-female-and-male.gif"
-ANEW_EVERY = 20  # frames
+ANEW_EVERY = 60  # frames
 FOLLOWED_SHARE = 0.7  # what following costs at most of finding everybody anew
 
 
