@@ -112,7 +112,7 @@ def _factors(body: Body, poses: Array) -> Array:
     cases = np.concatenate([pushes, rest, rates, [rates[j] + rates[k] for j, k in pairs]])
     many = np.repeat(cases, len(poses), axis=0)
     velocities, accelerations, moves, gravity = np.split(many, [count, 2 * count, 2 * count + 4], axis=1)
-    load = _load(body, np.tile(poses, (len(cases), 1)), velocities, accelerations, moves, gravity[:, 0])
+    load = _load(body, poses, velocities, accelerations, moves, gravity[:, 0])
     holds = load.reshape(len(cases), len(poses), 3) @ support_edges(body).T  # K, by cases, poses and edges
     joints, (weight, along, across, turn), squares, products = np.split(
         holds, np.cumsum([count, 4, count + 1])
@@ -137,30 +137,36 @@ def support_edges(body: Body) -> Array:
 def _load(
     body: Body, positions: Array, velocities: Array, accelerations: Array, base: Array, gravity: Array | float
 ) -> Array:
-    """(−M_y, M_x, F_z) about the base frame's origin, one row a case; inputs are one row a case too.
+    """(−M_y, M_x, F_z) about the base frame's origin, one row a case.
 
+    The inputs are one row a case too, but for the positions: of them there may be fewer, used over and over.
     The recursion outwards of Newton and Euler: what a link does follows from the link before it.
     """
-    cases = len(positions)
-    turn: Matrix = np.broadcast_to(np.eye(3), (cases, 3, 3))
+    cases = len(velocities)
+
+    def over(posed: Array) -> Array:
+        """What follows from the positions alone, worked out once for each of them, for every case."""
+        return np.tile(posed, (cases // len(positions), *[1] * (posed.ndim - 1)))
+
+    turn: Matrix = np.broadcast_to(np.eye(3), (len(positions), 3, 3))
     place = np.zeros((cases, 3))
     spin, spin_rate = (base[:, column, None] * (0.0, 0.0, 1.0) for column in (2, 3))
     push = np.column_stack([base[:, :2], np.broadcast_to(gravity, cases)])  # gravity as a push upwards
     arm = np.broadcast_to(np.array(body.base.centre_m), (cases, 3))
     load = _moment(arm, body.base.mass_kg * _pushed(push, spin, spin_rate, arm))
     for number, joint in enumerate(body.joint):
-        arm = turn @ np.array(joint.offset_m)
+        arm = over(turn @ np.array(joint.offset_m))
         push = _pushed(push, spin, spin_rate, arm)
         place = place + arm
-        axis = turn[:, :, "xyz".index(joint.axis)]
+        axis = over(turn[:, :, "xyz".index(joint.axis)])
         rate = velocities[:, number, None]
         spin_rate = spin_rate + accelerations[:, number, None] * axis + np.cross(spin, rate * axis)
         spin = spin + rate * axis
         turn = turn @ _turns(joint.axis, positions[:, number])
         link = joint.link
-        arm = turn @ np.array(link.centre_m)
+        arm = over(turn @ np.array(link.centre_m))
         load = load + _moment(place + arm, link.mass_kg * _pushed(push, spin, spin_rate, arm))
-        inertia = turn * np.array(link.inertia_kg_m2)[None, None, :] @ turn.transpose(0, 2, 1)
+        inertia = over(turn * np.array(link.inertia_kg_m2)[None, None, :] @ turn.transpose(0, 2, 1))
         swirl = np.einsum("nij,nj->ni", inertia, spin_rate)
         swirl += np.cross(spin, np.einsum("nij,nj->ni", inertia, spin))
         load = load + np.column_stack([-swirl[:, 1], swirl[:, 0], np.zeros(cases)])

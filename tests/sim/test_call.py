@@ -16,7 +16,7 @@ SAGGED = 100  # samples until the screen hangs in its servos: it weighs
 
 async def _play(scenario: Path, film: Path | None) -> list[float]:
     """The screen's true tilt, a hundred times a second."""
-    options = app.Options(scenario=str(scenario), call=str(film) if film else None)
+    options = app.Options(scenario=str(scenario), call=str(film) if film else None, fidelity="landmarks")
     tilts: list[float] = []
     async with app.devices(CONFIG, options, is_virtual=True) as parts:
         assert parts.stage is not None

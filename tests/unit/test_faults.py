@@ -61,7 +61,7 @@ def test_a_fault_on_what_is_not_there_is_one_line(
 
     async def load_devices() -> None:
         config = Config(model=ModelConfig(enabled=False))
-        async with app.devices(config, app.Options(scenario=str(file)), is_virtual):
+        async with app.devices(config, app.Options(scenario=str(file), fidelity="landmarks"), is_virtual):
             pass
 
     with pytest.raises(ConfigError, match=says):

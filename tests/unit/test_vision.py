@@ -20,6 +20,8 @@ from drivers.errors import ConfigError, DeviceError
 
 LENS = Lens(width_px=640, height_px=480, focal_px=530.0)
 PAIR = "head-pose-face-detection-female-and-male.gif"
+ANEW_EVERY = 60  # frames
+FOLLOWED_SHARE = 0.7  # what following costs at most of finding everybody anew
 
 
 @pytest.fixture
@@ -114,7 +116,8 @@ def test_the_lock_holds_one_person_through_a_crowd_of_real_faces(seeing: None, s
     pair, signing = film(shared_dir / "clips" / PAIR), film(shared_dir / "clips" / "yes.mkv")
     vision, state = Vision(LENS), gaze.GazeState()
     answers: list[str | None] = []
-    costs_ms: list[float] = []
+    followed_s: list[float] = []
+    anew_s: list[float] = []
     for k in range(360):
         place = min(k // 2 % (2 * len(pair)), 2 * len(pair) - 1 - k // 2 % (2 * len(pair)))
         both = cv2.resize(pair[place], (480, 360))
@@ -134,7 +137,12 @@ def test_the_lock_holds_one_person_through_a_crowd_of_real_faces(seeing: None, s
         sight = vision.see(image, k / 30, k, gaze.wanted(state))
         command = gaze.LockOnto(place="left") if k == 3 else None
         state, lock = gaze.step(state, sight, command, 1 / 30)
-        costs_ms.append(1e3 * (time.thread_time() - begun))
+        followed_s.append(time.thread_time() - begun)
+        if k % ANEW_EVERY == 0:
+            stranger = Vision(LENS)
+            begun = time.thread_time()
+            stranger.see(image, 0.0, 0)
+            anew_s.append(time.thread_time() - begun)
         answer = None
         if lock.face is not None:
             box = sight.faces[lock.face].box
@@ -148,9 +156,10 @@ def test_the_lock_holds_one_person_through_a_crowd_of_real_faces(seeing: None, s
     # Hidden behind him for .8 s and out of the picture for 2.3 s of these 10.9 s.
     assert right / len(judged) > 0.68, f"{right / len(judged):.2f}"
     assert answers[280] == "she", "taken up again on her return"
-    print(
-        f"vision and lock: {np.median(costs_ms):.1f} ms of the processor a picture, median of {len(costs_ms)}"
-    )
+    # Against each other, as a busy machine makes both slower; the benchmark tells how long a frame takes.
+    share = np.median(followed_s) / np.median(anew_s)
+    print(f"following costs {share:.2f} of finding everybody anew")
+    assert share < FOLLOWED_SHARE
 
 
 def test_the_same_film_gives_the_same_bytes(seeing: None, shared_dir: Path) -> None:
