@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent import builder_words, keys, local, sim_words
+from agent import builder_words, keys, local, record_words, sim_words
 from agent import config as configs
 from agent.config import Config
 from drivers.errors import ConfigError, RobotError, expected
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="within a minute")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
 
-    for word in (*sim_words.WORDS, *builder_words.WORDS):
+    for word in (*sim_words.WORDS, *record_words.WORDS, *builder_words.WORDS):
         word.add_options(_word(words, word.name, word.command, word.text, word.example))
     return parser
 
@@ -99,6 +99,7 @@ def _add_robot_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page-port", type=int, metavar="PORT")
     parser.add_argument("--no-model", action="store_true", help="without the language model")
     parser.add_argument("--no-mqtt", action="store_true", help="without MQTT")
+    parser.add_argument("--no-record", action="store_true", help="without recording what it does")
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -118,6 +119,8 @@ def _config(options: argparse.Namespace) -> Config:
         config = replace(config, model=replace(config.model, enabled=False))
     if options.no_mqtt:
         config = replace(config, mqtt=replace(config.mqtt, enabled=False))
+    if options.no_record:
+        config = replace(config, record=replace(config.record, enabled=False))
     if options.name is not None:
         config = replace(config, name=options.name)
     return configs.check(config, "command line")

@@ -15,7 +15,7 @@ import msgspec
 from agent import motion
 from agent.body import PoseHistory
 from agent.config import IdleDial
-from agent.events import Bus, HeadPose, NodSignal, Order, SetPoint
+from agent.events import Bus, HeadPose, NodSignal, Order, Pose, SetPoint
 from agent.figures import Figures
 from agent.motion import PERIOD_S, Act, Intent, Trajectory
 from drivers.body import Body
@@ -171,6 +171,9 @@ class Arm:
             if self._head is not None and self._head.telemetry is not None:
                 telemetry = self._head.telemetry
                 self.pose_history.put(telemetry.time_s, telemetry.position_rad)
+                if telemetry.time_s != self._bus.pose.time_s:
+                    pose = Pose(time_s=telemetry.time_s, position_rad=telemetry.position_rad)
+                    self._bus.pose.put(pose, telemetry.time_s)
 
     def _heed_button(self, head: HeadDevice) -> None:
         """A stop that the board made by itself is one like any other: latched, said, and to be released."""

@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from agent import app, bench_sim, prepare
+from agent import app, bench_record, bench_sim, devices, prepare
 from agent.config import Config, ModelConfig, MqttConfig
 from agent.events import Order
 from agent.figures import Figure
@@ -64,6 +64,8 @@ GOALS: dict[str, float] = {
     "estop_pwm_frames": 1.0,
     "clock_error_p99_ms": 0.5,
     "clock_error_5000ppm_p99_ms": 0.5,
+    "record_tick_cost_p99_ms": 0.2,
+    "disk_gb_day": 2.0,
 }
 GOALS_AT_LEAST: dict[str, float] = {
     "ber1e3_goodput_hz": 500.0,
@@ -71,6 +73,8 @@ GOALS_AT_LEAST: dict[str, float] = {
     "mujoco_x": 40.0,
     "pixels_x": 2.0,
     "identical": 1.0,
+    "same_below_052": 0.99,
+    "other_above_060": 0.98,
 }
 
 
@@ -244,13 +248,14 @@ async def _plan(quick: bool) -> list[Figure]:
 
 async def _link(quick: bool) -> list[Figure]:
     """The line and the board: round trip, command → pulse, stops, clock, and commands through noise."""
-    trials = await asyncio.to_thread(app.link_trials, quick=quick)
+    trials = await asyncio.to_thread(devices.link_trials, quick=quick)
     return [Figure(name=t.name, value=t.value, unit=t.unit, n=t.n) for t in trials]
 
 
 async def _sim(quick: bool) -> list[Figure]:
-    """The simulator: × real time in each fidelity and with each physics, and whether a seed gives the same bytes."""
-    return await asyncio.to_thread(bench_sim.measure, quick=quick)
+    """The simulator: × real time, its people, whether a seed gives the same bytes; what recording costs."""
+    figures = await asyncio.to_thread(bench_sim.measure, quick=quick)
+    return figures + await asyncio.to_thread(bench_record.measure, quick=quick)
 
 
 @contextlib.asynccontextmanager

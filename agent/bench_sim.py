@@ -14,6 +14,7 @@ from agent import rehearsal
 from agent.app import Options
 from agent.config import Config, ModelConfig
 from agent.figures import Figure
+from agent.likeness_trials import identity_figures
 from drivers.errors import ConfigError
 
 SCENARIO = "living-room"  # five people: four in the room, one on a call
@@ -73,7 +74,7 @@ def measure(*, quick: bool) -> list[Figure]:
         for name, jobs in ((f"{kind.name}_one_x", 1), (f"{kind.name}_x", CORES)):
             figures.append(_speed(name, kind, kind.quick_s if quick else kind.seconds, jobs))
     figures.append(_identical(3.0 if quick else 10.0))
-    return figures
+    return figures + _identity()
 
 
 def _speed(name: str, kind: _Kind, seconds: float, jobs: int) -> Figure:
@@ -105,3 +106,13 @@ def _identical(seconds: float) -> Figure:
 
 def _record(file: Path, seconds: float) -> None:
     rehearsal.simulate(CONFIG, Options(scenario=SCENARIO, seed=SEED), seconds, file)
+
+
+def _identity() -> list[Figure]:
+    """How well the simulated people are told apart. Who ships was chosen for it: it tests the lock, not identity."""
+    pictures, lens = rehearsal.portraits()
+    told = identity_figures(pictures, lens)
+    return [
+        Figure(name="same_below_052", value=told.same_below_052, unit="1", n=told.n_same),
+        Figure(name="other_above_060", value=told.other_above_060, unit="1", n=told.n_other),
+    ]

@@ -61,6 +61,16 @@ class MotionConfig(_Part, frozen=True, kw_only=True):
     idle: IdleDial = "low"
 
 
+class RecordConfig(_Part, frozen=True, kw_only=True):
+    """What is recorded, on this machine only. The oldest goes when `keep_gb` are full."""
+
+    enabled: bool = True
+    keep_gb: Annotated[float, msgspec.Meta(ge=0.05, le=10_000.0)] = 2.0  # about a day
+    video: Literal["off", "low", "full"] = "low"  # full: 40 GB a day and camera
+    blur: bool = False  # faces in the pictures
+    sound: bool = False  # what people say is nobody's business, unless the owner wants it
+
+
 class Config(_Part, frozen=True, kw_only=True):
     """All of nod.toml."""
 
@@ -71,6 +81,7 @@ class Config(_Part, frozen=True, kw_only=True):
     mqtt: MqttConfig = MqttConfig()
     model: ModelConfig = ModelConfig()
     motion: MotionConfig = MotionConfig()
+    record: RecordConfig = RecordConfig()
 
 
 def load(path: Path | None = None) -> Config:
@@ -111,6 +122,25 @@ def _check_broker_url(url: str, where: str) -> None:
         usable = False
     if not usable:
         raise ConfigError(f"{where}: mqtt.url {url!r} is no address like mqtt://192.168.1.5:1883")
+
+
+def without_secrets(config: Config) -> Config:
+    """The same with names and passwords taken out of addresses, to be shown to others."""
+    replace = msgspec.structs.replace
+    return replace(
+        config,
+        mqtt=replace(config.mqtt, url=_without_user(config.mqtt.url)),
+        camera=replace(config.camera, source=_without_user(config.camera.source)),
+    )
+
+
+def _without_user(address: str | None) -> str | None:
+    """An address without who logs in there and with what; a stream's query may hold a key as well."""
+    if address is None or "://" not in address:
+        return address
+    scheme, _, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 def _xdg(variable: str, fallback: str) -> Path:

@@ -7,13 +7,18 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.audio import Sound
 from drivers.camera import Frame
+
+if TYPE_CHECKING:  # these are made of what stands here
+    from agent.glance import CallGlance, Glance
+    from agent.record_format import Crowd
 
 T = TypeVar("T")
 
@@ -26,7 +31,7 @@ class Latest(Generic[T]):
         self._time_s = 0.0
         self._count = 0
         self._changed = asyncio.Event()
-        self._listen: Callable[[T, float], None] | None = None
+        self._listeners: tuple[Callable[[T, float], None], ...] = ()
 
     @property
     def count(self) -> int:
@@ -51,14 +56,14 @@ class Latest(Generic[T]):
         self._value = value
         self._time_s = asyncio.get_running_loop().time() if time_s is None else time_s
         self._count += 1
-        if self._listen is not None:
-            self._listen(value, self._time_s)
+        for listen in self._listeners:
+            listen(value, self._time_s)
         self._changed.set()
         self._changed = asyncio.Event()
 
     def tap(self, listen: Callable[[T, float], None]) -> None:
         """Have every value shown to the recorder as well, with its time."""
-        self._listen = listen
+        self._listeners = (*self._listeners, listen)
 
     async def after(self, count: int) -> T:
         """Wait until more than `count` values were put, then return the newest."""
@@ -76,7 +81,12 @@ class Inbox(Generic[T]):
         self._size = size
         self._drop = drop
         self._ready = asyncio.Event()
+        self._listeners: tuple[Callable[[T, float], None], ...] = ()
         self.dropped = 0
+
+    def tap(self, listen: Callable[[T, float], None]) -> None:
+        """Have every item that is taken in shown to the recorder as well, with the time of that."""
+        self._listeners = (*self._listeners, listen)
 
     def put(self, item: T) -> bool:
         """Add an item; False if it was the one that had to go."""
@@ -86,6 +96,8 @@ class Inbox(Generic[T]):
                 return False
             self._items.popleft()
         self._items.append(item)
+        for listen in self._listeners:
+            listen(item, asyncio.get_running_loop().time())
         self._ready.set()
         return True
 
@@ -176,6 +188,37 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     faces: tuple[Face, ...]
 
 
+def rounded(sight: Sight) -> Sight:
+    """A sight in the digits that a recording keeps, far below the noise of its numbers.
+
+    What is decided is decided on these, so that a recording decides the same again.
+    """
+    return msgspec.structs.replace(sight, faces=tuple(_rounded(face) for face in sight.faces))
+
+
+def _rounded(face: Face) -> Face:
+    box, pose, embedding = face.box, face.pose, face.embedding
+    if pose is not None:
+        pose = HeadPose(
+            pitch_rad=round(float(pose.pitch_rad), 5),
+            yaw_rad=round(float(pose.yaw_rad), 5),
+            roll_rad=round(float(pose.roll_rad), 5),
+        )
+    return msgspec.structs.replace(
+        face,
+        box=Box(
+            round(float(box.x_px), 2),
+            round(float(box.y_px), 2),
+            round(float(box.width_px), 2),
+            round(float(box.height_px), 2),
+        ),
+        score=round(float(face.score), 4),
+        pose=pose,
+        distance_m=None if face.distance_m is None else round(float(face.distance_m), 4),
+        embedding=None if embedding is None else embedding.astype(np.float16).astype(np.float32),
+    )
+
+
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
     """Whom the robot holds on to and why. `face` is a place in the sight's faces; None: not in view, or in doubt."""
 
@@ -215,8 +258,15 @@ class SetPoint(msgspec.Struct, frozen=True, kw_only=True):
     velocity_rad_s: tuple[float, ...]
 
 
+class Pose(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the joints were at a time, as the board told it."""
+
+    time_s: float
+    position_rad: tuple[float, ...]
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the machine is. `link` and `camera` are sentences: "simulated arm, true firmware", "no picture …"."""
+    """How the machine is. `link`, `camera` and `recording` are sentences: "simulated arm, true firmware", …"""
 
     link: str
     is_link_up: bool
@@ -226,45 +276,58 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by: str = ""
     frames_hz: float = 0.0
     tick_late_s: float = 0.0
+    recording: str = ""
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the table of channels."""
+    """A row of the table of channels. `most_hz` is recorded of those that say the same again and again."""
 
     name: str
     is_recorded: bool
+    most_hz: float | None = None
 
 
 CHANNELS = (
-    Channel(name="frames", is_recorded=False),
+    Channel(name="frames", is_recorded=True),
+    Channel(name="glance", is_recorded=True),
     Channel(name="sight", is_recorded=True),
     Channel(name="lock", is_recorded=True),
     Channel(name="aim", is_recorded=True),
-    Channel(name="call_frames", is_recorded=False),
+    Channel(name="call_frames", is_recorded=True),
+    Channel(name="call_glance", is_recorded=True),
     Channel(name="call_sight", is_recorded=True),
     Channel(name="nod", is_recorded=True),
     Channel(name="gesture", is_recorded=True),
     Channel(name="set_point", is_recorded=True),
+    Channel(name="pose", is_recorded=True, most_hz=25.0),
+    Channel(name="people", is_recorded=True),
+    Channel(name="sound", is_recorded=True),
     Channel(name="doing", is_recorded=True),
     Channel(name="planner", is_recorded=True),
     Channel(name="health", is_recorded=True),
+    Channel(name="orders", is_recorded=True),
     Channel(name="reply", is_recorded=True),
 )
 
 
 class Bus:
-    """One `Latest` for each row of CHANNELS, and the inbox of orders. A tap sees every recorded value."""
+    """One `Latest` for each row of CHANNELS; orders are an `Inbox`. A tap sees every recorded value."""
 
     def __init__(self) -> None:
         self.frames: Latest[Frame] = Latest()
+        self.glance: Latest[Glance] = Latest()
         self.sight: Latest[Sight] = Latest()
         self.lock: Latest[Lock] = Latest()
         self.aim: Latest[Aim] = Latest()
         self.call_frames: Latest[Frame] = Latest()
+        self.call_glance: Latest[CallGlance] = Latest()
         self.call_sight: Latest[Sight] = Latest()
         self.nod: Latest[NodSignal] = Latest()
         self.gesture: Latest[Gesture] = Latest()
         self.set_point: Latest[SetPoint] = Latest()
+        self.pose: Latest[Pose] = Latest()
+        self.people: Latest[Crowd] = Latest()  # of a simulated room
+        self.sound: Latest[Sound] = Latest()
         self.doing: Latest[Doing] = Latest()
         self.planner: Latest[PlannerStatus] = Latest()
         self.health: Latest[Health] = Latest()

@@ -13,8 +13,9 @@ import msgspec
 
 from agent import gaze, nod
 from agent.body import PoseHistory, pixel_to_point, view_shift
-from agent.events import Aim, Bus, Face, Latest, Lock, Sight
+from agent.events import Aim, Bus, Face, HeadPose, Latest, Lock, Sight, rounded
 from agent.figures import Figures
+from agent.glance import CallGlance, Glance, Snapshots
 from drivers.body import Body, Matrix, forward
 from drivers.camera import Camera, Frame, Image, Lens
 from drivers.errors import DeviceError
@@ -22,6 +23,8 @@ from drivers.errors import DeviceError
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to open a camera; five seconds is what a person waits
 ASSUMED_DISTANCE_M = 1.5  # of a face whose size says nothing yet
 FAR_M = 3.0  # where the point is put that stands for a direction
+ANGLE_DIGITS = 6  # of radians: a recording holds what was decided on, and no noise below it
+DT_DIGITS = 6  # of seconds
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 DIRECTIONS_RAD = {"ahead": (0.0, 0.0), "up": (0.0, -0.4), "down": (0.0, 0.4), "away": (0.9, 0.1)}
@@ -98,6 +101,8 @@ class Watcher:
         self._state = gaze.GazeState()
         self._command: gaze.Command | None = None
         self._direction: str | None = None
+        self._seen_from_rad = body.rest_rad  # joint angles at the newest frame
+        self._snapshots = Snapshots()
 
     def lock_on(self, command: gaze.Command) -> None:
         """Hold on to somebody from the next frame on."""
@@ -120,48 +125,76 @@ class Watcher:
             command, self._command = self._command, None
             if shift is not None:
                 self._state = gaze.shifted(self._state, shift)
+            glance = Glance(
+                time_s=frame.time_s,
+                count=self._bus.glance.count,
+                dt_s=dt_s,
+                angles_rad=self._seen_from_rad,
+                lens=eye.lens,
+                command=command,
+                direction=self._direction,
+                state=self._snapshots.take(self._state, frame.time_s),
+            )
             self._state, lock = gaze.step(self._state, sight, command, dt_s)
+            self._bus.glance.put(glance, frame.time_s)
             self._bus.sight.put(sight, frame.time_s)
             self._bus.lock.put(lock, frame.time_s)
             self._figures.note("frame_to_sight_s", loop.time() - frame.time_s)
-            aim = self._aim(frame, sight, lock, eye.lens)
+            aim = aim_at(self._body, glance, sight, lock)
             if aim is not None:
                 self._bus.aim.put(aim, frame.time_s)
 
     def _view(self, frame: Frame) -> Matrix:
         """Where the camera was when it took a frame."""
-        return forward(self._body, self._pose.at(frame.time_s - self._body.servo_lag_s))[-1]
+        angles = self._pose.at(frame.time_s - self._body.servo_lag_s)
+        self._seen_from_rad = tuple(round(angle, ANGLE_DIGITS) for angle in angles)
+        return forward(self._body, self._seen_from_rad)[-1]
 
-    def _aim(self, frame: Frame, sight: Sight, lock: Lock, lens: Lens) -> Aim | None:
-        if self._direction is not None:
-            yaw_rad, pitch_rad = DIRECTIONS_RAD[self._direction]
-            angles = list(self._body.rest_rad)
-            angles[self._body.index("yaw")] = yaw_rad
-            angles[self._body.index("tilt")] = pitch_rad
-            camera = forward(self._body, tuple(angles))[-1]
-            x, y, z = camera[:3, 3] + FAR_M * camera[:3, 0]
-            return Aim(time_s=frame.time_s, point_m=(float(x), float(y), float(z)))
-        if lock.face is None:
-            return None
-        face = sight.faces[lock.face]
-        distance_m = face.distance_m or ASSUMED_DISTANCE_M
-        point = pixel_to_point(lens, self._view(frame), *_centre(face), distance_m)
-        return Aim(time_s=frame.time_s, point_m=point)
+
+def aim_at(body: Body, glance: Glance, sight: Sight, lock: Lock) -> Aim | None:
+    """The point to look at, by the pose at the time of the frame; None while nobody is held on to."""
+    if glance.direction is not None:
+        yaw_rad, pitch_rad = DIRECTIONS_RAD[glance.direction]
+        angles = list(body.rest_rad)
+        angles[body.index("yaw")] = yaw_rad
+        angles[body.index("tilt")] = pitch_rad
+        camera = forward(body, tuple(angles))[-1]
+        x, y, z = camera[:3, 3] + FAR_M * camera[:3, 0]
+        return Aim(time_s=glance.time_s, point_m=(float(x), float(y), float(z)))
+    if lock.face is None:
+        return None
+    face = sight.faces[lock.face]
+    distance_m = face.distance_m or ASSUMED_DISTANCE_M
+    view = forward(body, glance.angles_rad)[-1]
+    return Aim(time_s=glance.time_s, point_m=pixel_to_point(glance.lens, view, *_centre(face), distance_m))
 
 
 async def watch_caller(eye: Eye, bus: Bus, seeing: Seeing, thread: ThreadPoolExecutor) -> None:
     """The caller's film → their head → the nod signal and the gestures they make."""
     state = nod.start()
+    snapshots = Snapshots()
     sights = _Sights(bus.call_frames, eye, seeing, thread)
     while True:
         frame, sight, dt_s, _ = await sights.next(frozenset())
-        nearest = max(sight.faces, key=lambda face: face.box.width_px, default=None)
-        state, signal, gestures = nod.step(state, nearest.pose if nearest else None, frame.time_s, dt_s)
+        glance = CallGlance(
+            time_s=frame.time_s,
+            count=bus.call_glance.count,
+            dt_s=dt_s,
+            state=snapshots.take(state, frame.time_s),
+        )
+        state, signal, gestures = nod.step(state, caller_pose(sight), frame.time_s, dt_s)
+        bus.call_glance.put(glance, frame.time_s)
         bus.call_sight.put(sight, frame.time_s)
         if signal is not None:
             bus.nod.put(signal, frame.time_s)
         for gesture in gestures:
             bus.gesture.put(gesture, frame.time_s)
+
+
+def caller_pose(sight: Sight) -> HeadPose | None:
+    """The head of whoever is nearest to the call's camera."""
+    nearest = max(sight.faces, key=lambda face: face.box.width_px, default=None)
+    return nearest.pose if nearest else None
 
 
 class _Sights:
@@ -195,8 +228,8 @@ class _Sights:
             pose = view(frame)
             shift = view_shift(self._lens, self._last_pose, pose) if self._last_pose is not None else None
         self._last_pose = pose
-        sight = await self._call(vision.see, frame.image, frame.time_s, frame.index, wanted, shift)
-        dt_s = 0.0 if self._last_s is None else max(frame.time_s - self._last_s, 0.0)
+        sight = rounded(await self._call(vision.see, frame.image, frame.time_s, frame.index, wanted, shift))
+        dt_s = 0.0 if self._last_s is None else round(max(frame.time_s - self._last_s, 0.0), DT_DIGITS)
         self._last_s = frame.time_s
         return frame, sight, dt_s, shift
 

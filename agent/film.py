@@ -127,7 +127,7 @@ class Film:
     def _draw(self, shot: _Shot) -> Image:
         """In the film's own thread."""
         stage, truth = self._rehearsal.stage, shot.truth
-        actors, light = stage.actors(truth.time_s), stage.light_at(truth.time_s)
+        actors, light = stage.drawn(truth.time_s), stage.light_at(truth.time_s)
         robot = shot.base_pose, truth.angles_rad
         seen = self._overview.robot_view(*robot, actors, light) if shot.image is None else shot.image
         left = (

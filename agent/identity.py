@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.landmarks import Network, Points
+from agent.landmarks import Network, Points, reals
 from drivers.camera import Image
 
 SAME_BELOW = 0.52
@@ -55,5 +55,5 @@ class FaceNetwork:
         shift = self._target.mean() - factor * here.mean()
         warp = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
         chip = cv2.warpAffine(image, warp, (_CHIP_SIDE_PX, _CHIP_SIDE_PX), flags=cv2.INTER_LINEAR)
-        vector = self._network(chip[None, :, :, ::-1].astype(np.float32))[0][0].copy()
+        vector = self._network(reals(chip))[0][0].copy()
         return vector if np.isfinite(vector).all() else None

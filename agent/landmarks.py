@@ -27,6 +27,11 @@ _MESH_SIDE_PX = 192
 _REGION_SCALE = 1.5  # MediaPipe's face_landmark graph: the mesh was trained with this much margin
 
 
+_BYTE = np.arange(256, dtype=np.float32)
+_ZERO_TO_ONE = _BYTE / np.float32(255.0)
+_MINUS_ONE_TO_ONE = _BYTE / np.float32(127.5) - np.float32(1.0)
+
+
 class Region(msgspec.Struct, frozen=True, kw_only=True):
     """A square in the picture that holds one upright face: centre, side and its turn in the picture."""
 
@@ -83,8 +88,8 @@ class FaceDetector:
         square = np.zeros((_DETECTOR_SIDE_PX, _DETECTOR_SIDE_PX, 3), np.uint8)
         square[top : top + inner[1], left : left + inner[0]] = cv2.resize(
             image, inner, interpolation=cv2.INTER_AREA
-        )[:, :, ::-1]
-        regressed, scored = self._network(square[None].astype(np.float32) / 127.5 - 1.0)
+        )
+        regressed, scored = self._network(reals(square, _MINUS_ONE_TO_ONE))
         scores = 1.0 / (1.0 + np.exp(-np.clip(scored[0, :, 0], -80.0, 80.0)))
         kept = np.flatnonzero(scores > self._least_score)
         kept = kept[np.argsort(-scores[kept], kind="stable")]
@@ -115,12 +120,17 @@ class FaceMesh:
             (_MESH_SIDE_PX, _MESH_SIDE_PX),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        raw, flag = self._network(crop[None, :, :, ::-1].astype(np.float32) / 255.0)
+        raw, flag = self._network(reals(crop, _ZERO_TO_ONE))
         local = raw.reshape(468, 3)
         points = np.empty((468, 3), np.float32)
         points[:, :2] = local[:, :2] @ turn.T + shift
         points[:, 2] = local[:, 2] * scale
         return points, float(1.0 / (1.0 + np.exp(-np.clip(flag.ravel()[0], -80.0, 80.0))))
+
+
+def reals(picture: Image, table: NDArray[np.float32] = _BYTE) -> NDArray[np.float32]:
+    """A picture as networks want it: 1 × height × width × red, green, blue, each byte as `table` has it."""
+    return np.asarray(cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), table)[None], dtype=np.float32)
 
 
 def region_of(points: Points) -> Region:

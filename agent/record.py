@@ -1,59 +1,272 @@
-"""Recording: every message that the table of channels marks, as JSON in an MCAP file that Foxglove opens."""
+"""Recording: every message that the table of channels marks, with pictures and sound, to MCAP files.
 
+What goes through the bus is only noted down by whoever put it; turning it into bytes and writing them happens
+in a thread of its own. In virtual time it happens at once, so that the same seed gives the same bytes. A disk
+that is full, or broken, ends the recording and never the robot; it is tried again later.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
-from mcap.writer import CompressionType, Writer
 
-from agent.events import Bus
-from drivers.errors import ConfigError
+from agent.blur import FaceBlur
+from agent.events import CHANNELS, Bus, Sight
+from agent.record_files import About, Reel, Row, Single
+from agent.record_format import LogLine, Picture, audio_of, stamped
+from agent.video import FORMAT, FULL, LOW, Encoder, Quality
+from drivers.audio import Sound
+from drivers.camera import Frame
+from drivers.errors import ConfigError, DeviceError
 
-NANOSECONDS = 1_000_000_000
+QUEUE = 4000  # messages that wait for the disk: ten seconds of them
+FRAMES_WAITING = 20  # pictures among them; each is up to 6 MB
+POLL_S = 0.2  # how often the thread looks
+PAUSE_S = 0.0005  # between two messages: the motion tick gets the interpreter at once
+RETRY_S = 60.0  # after the disk was full
+ROOM_BYTES = 4_000_000  # written between two looks at the free space
+CAMERAS = {"frames": "sight", "call_frames": "call_sight"}  # and what is seen in their pictures
+
+log = logging.getLogger(__name__)
+
+_Item = tuple[str, object, float]
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What of pictures and sound is kept."""
+
+    quality: Quality | None = LOW
+    has_blur: bool = False
+    has_sound: bool = True
 
 
 class Recorder:
-    """Writes what goes through a bus. Times are loop times; the bytes depend on nothing else."""
+    """Writes what goes through a bus. Times are loop times; without a thread the bytes depend on nothing else."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._channels: dict[str, int] = {}
+    def __init__(
+        self,
+        files: Path | Row,
+        about: About | None = None,
+        kept: Kept | None = None,
+        *,
+        has_thread: bool = False,
+    ) -> None:
+        self.line = "recording"
+        self.dropped = 0
+        self._row = Single(files) if isinstance(files, Path) else files
+        self._files = files
+        self._about = about or About()
+        self._kept = kept or Kept()
+        self._cameras = {name: _Camera(name, self._kept) for name in CAMERAS}
+        self._gaps_s = {channel.name: 1 / channel.most_hz for channel in CHANNELS if channel.most_hz}
+        self._due_s: dict[str, float] = {}
+        self._reel: Reel | None = None
+        self._checked_bytes = 0
+        self._retry_s = float("-inf")
+        self._queue: deque[_Item] = deque()
+        self._frames_waiting = 0
+        self._told_dropped = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="recording") if has_thread else None
 
     def __enter__(self) -> "Recorder":
-        """Open the file. Raises ConfigError if it cannot be written."""
-        try:
-            self._file = self._path.open("wb")
-        except OSError as exc:
-            raise ConfigError(f"{self._path}: cannot be written ({exc.strerror}); name another file") from exc
-        self._writer = Writer(self._file, compression=CompressionType.LZ4)
-        self._writer.start(profile="", library="nod")
+        """Begin. Raises ConfigError if a file that a person named cannot be written."""
+        if isinstance(self._files, Path):
+            try:
+                self._reel = self._row.next(self._about)
+            except OSError as exc:
+                raise ConfigError(
+                    f"{self._files}: cannot be written ({exc.strerror}); name another file"
+                ) from exc
+        if self._thread is not None:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.finish()
-        self._file.close()
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            if self._reel is not None:
+                self._reel.close()
+        except OSError as error:
+            self._fail(error, 0.0)
 
     def listen(self, bus: Bus) -> None:
         """Record everything that is put on this bus from now on."""
         bus.tap(self.write)
 
     def write(self, channel: str, value: object, time_s: float) -> None:
-        """Record a value on a channel, measured at a loop time."""
-        if channel not in self._channels:
-            schema = self._writer.register_schema(
-                name=type(value).__name__, encoding="jsonschema", data=b"{}"
-            )
-            self._channels[channel] = self._writer.register_channel(
-                topic=f"/{channel}", message_encoding="json", schema_id=schema
-            )
-        stamp = max(round(time_s * NANOSECONDS), 0)
-        data = msgspec.json.encode(value, enc_hook=_plain)
-        self._writer.add_message(self._channels[channel], log_time=stamp, publish_time=stamp, data=data)
+        """Note one message down; nothing is waited for. More than can be written is dropped and counted."""
+        gap_s = self._gaps_s.get(channel)
+        camera = self._cameras.get(channel)
+        if camera is not None:
+            if camera.quality is None:
+                return
+            gap_s = 1 / camera.quality.rate_hz
+        if gap_s is not None:
+            due_s = self._due_s.get(channel, time_s)
+            if time_s < due_s - gap_s / 20:
+                return
+            self._due_s[channel] = max(due_s + gap_s, time_s)
+        if self._thread is None:
+            self._store(channel, value, time_s)
+            return
+        if len(self._queue) >= QUEUE or (camera is not None and self._frames_waiting >= FRAMES_WAITING):
+            self.dropped += 1
+            return
+        self._frames_waiting += camera is not None
+        self._queue.append((channel, value, time_s))
+
+    def _work(self) -> None:
+        is_ending = False
+        while not is_ending:
+            is_ending = self._ending.wait(POLL_S)
+            while self._queue:
+                channel, value, time_s = self._queue.popleft()
+                self._frames_waiting -= channel in CAMERAS
+                self._store(channel, value, time_s)
+                if not is_ending:
+                    self._ending.wait(PAUSE_S)
+            if self.dropped > self._told_dropped:
+                log.warning(
+                    "recording: %d messages dropped; the disk or the machine is too slow for them",
+                    self.dropped - self._told_dropped,
+                )
+                self._told_dropped = self.dropped
+
+    def _store(self, channel: str, value: object, time_s: float) -> None:
+        """Write one message where it belongs; a disk that refuses ends the recording for a while."""
+        if self._reel is None and time_s < self._retry_s:
+            return
+        try:
+            reel = self._reel_for_more()
+            for name, message, at_s in self._messages(channel, value, time_s):
+                reel.write(name, message, at_s)
+        except OSError as exc:
+            self._fail(exc, time_s)
+
+    def _reel_for_more(self) -> Reel:
+        if self._reel is not None and self._row.is_full(self._reel):
+            reel, self._reel = self._reel, None
+            reel.close()
+        if self._reel is None:
+            self._reel = self._row.next(self._about)
+            self._checked_bytes = 0
+            for camera in self._cameras.values():
+                camera.begin()
+            if self.line != "recording":
+                log.info("recording: there is room again; it goes on")
+                self.line = "recording"
+        if self._reel.bytes - self._checked_bytes > ROOM_BYTES:
+            self._checked_bytes = self._reel.bytes
+            self._row.check_room()
+        return self._reel
+
+    def _messages(self, channel: str, value: object, time_s: float) -> list[_Item]:
+        """What is written for a value: pictures wait for what is seen in them if faces are to be blurred."""
+        match value:
+            case Frame():
+                return self._cameras[channel].take(value)
+            case Sound():
+                return [(channel, audio_of(value), time_s)] if self._kept.has_sound else []
+            case Sight():
+                own = [(channel, value, time_s)]
+                cameras = [name for name, sights in CAMERAS.items() if sights == channel]
+                return own + [item for name in cameras for item in self._cameras[name].see(value)]
+            case _:
+                return [(channel, value, time_s)]
+
+    def _fail(self, exc: OSError, time_s: float) -> None:
+        if self.line == "recording":
+            log.error("recording: stopped (%s); the robot goes on, and it is tried again", exc.strerror)
+        self.line = f"stopped: {exc.strerror}"
+        self._retry_s = time_s + RETRY_S
+        reel, self._reel = self._reel, None
+        if reel is not None:
+            reel.drop()
 
 
-def _plain(value: Any) -> object:
-    """Embeddings as lists; landmarks are left out, because all that is decided from them is recorded."""
-    return None if value.ndim > 1 else [round(float(number), 4) for number in value.ravel()]
+class LogTap(logging.Handler):
+    """Has the program's own messages recorded as well, from `with` to the end of it."""
+
+    def __init__(self, recorder: Recorder, now_s: Callable[[], float]) -> None:
+        super().__init__(logging.INFO)
+        self._recorder = recorder
+        self._now_s = now_s
+
+    def __enter__(self) -> "LogTap":
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time_s = self._now_s()
+        line = LogLine(
+            timestamp=stamped(time_s),
+            level=min(max(record.levelno // 10, 1), 5),
+            message=record.getMessage(),
+            name=record.name,
+            file=record.filename,
+            line=record.lineno,
+        )
+        self._recorder.write("log", line, time_s)
+
+
+class _Camera:
+    """One camera's pictures on their way to packets."""
+
+    def __init__(self, name: str, kept: Kept) -> None:
+        self.quality = kept.quality
+        self._name = name
+        self._encoder: Encoder | None = Encoder(kept.quality or LOW)
+        self._blur = FaceBlur() if kept.has_blur else None
+
+    def begin(self) -> None:
+        """A new file: its first picture needs no other."""
+        self._encoder = Encoder(self.quality or LOW)
+
+    def take(self, frame: Frame) -> list[_Item]:
+        if self._blur is not None:
+            self._blur.hold(frame)
+            return []
+        return self._packet(frame)
+
+    def see(self, sight: Sight) -> list[_Item]:
+        if self._blur is None:
+            return []
+        return [item for frame in self._blur.see(sight) for item in self._packet(frame)]
+
+    def _packet(self, frame: Frame) -> list[_Item]:
+        if frame.image.size == 0:
+            return []  # a camera whose seeing is modelled shows nothing
+        if self._encoder is None:
+            return []
+        try:
+            packet = self._encoder.encode(frame.image)
+        except DeviceError as exc:
+            log.error("recording: no pictures of %s until the next file (%s)", self._name, exc)
+            self._encoder = None
+            return []
+        height_px, width_px = frame.image.shape[:2]
+        picture = Picture(
+            timestamp=stamped(frame.time_s),
+            frame_id="camera" if self._name == "frames" else "call",
+            data=packet,
+            format=FORMAT,
+            index=frame.index,
+            width_px=width_px,
+            height_px=height_px,
+        )
+        return [(self._name, picture, frame.time_s)]
+
+
+QUALITIES: dict[str, Quality | None] = {"off": None, "low": LOW, "full": FULL}

@@ -19,8 +19,9 @@ import msgspec
 from agent.app import App, Options, devices
 from agent.config import Config
 from agent.record import Recorder
+from drivers.camera import Image, Lens
 from drivers.errors import ConfigError
-from sim import clock
+from sim import clock, people_views
 from sim.broker import BrokerProcess
 from sim.faults import BrokerDead
 from sim.invariants import Signs
@@ -64,6 +65,11 @@ def scenarios() -> list[Listed]:
     return [listed(name) for name in scenario_names()]
 
 
+def portraits() -> tuple[list[tuple[str, Image]], Lens]:
+    """Pictures of the whole cast, near and far, straight on and turned, and the lens that took them."""
+    return [(name, image) for name, _, image, _ in people_views.views()], people_views.LENS
+
+
 def listed(name: str) -> Listed:
     """A scenario by its name or TOML file. Raises ConfigError if it is none, or wrong."""
     scenario = load_scenario(name, NAMES)
@@ -104,7 +110,8 @@ async def _play_for_real(
 ) -> Verdict:
     async with BrokerProcess() as broker:
         mqtt = msgspec.structs.replace(config.mqtt, enabled=True, url=f"mqtt://127.0.0.1:{broker.port}")
-        config = msgspec.structs.replace(config, mqtt=mqtt)
+        record = msgspec.structs.replace(config.record, enabled=False)  # a file that is asked for is enough
+        config = msgspec.structs.replace(config, mqtt=mqtt, record=record)
         options = msgspec.structs.replace(options, has_page=False)
         return await _play(config, options, seconds, recording, witnesses, broker)
 
@@ -139,7 +146,11 @@ async def rehearse(
             raise ConfigError("a scenario needs the simulated body; leave out --port and head.port")
         app = App(config, options, parts, is_virtual=is_virtual)
         with contextlib.ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(recording)) if recording is not None else None
+            recorder = (
+                stack.enter_context(Recorder(recording, app.origin(), has_thread=not is_virtual))
+                if recording is not None
+                else None
+            )
             warnings = stack.enter_context(_Warnings())
             yield Rehearsal(app, parts.stage, options.seed, recorder, warnings)
 

@@ -10,44 +10,39 @@ import contextlib
 import mimetypes
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from agent.door import guard, json_of, line, listen
-from agent.events import Doing, Health, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
+from agent.events import Inbox, Latest, Order, Reply
 from agent.sentences import is_stop
+from agent.sources import Newest, Sources
 from agent.viewing import (
     HISTORY,
-    SIGHT_MAX_AGE_S,
     Allowance,
     Answer,
     Block,
-    Clock,
     Drawn,
     Heard,
     Hello,
     Play,
-    Pose,
     Release,
     Say,
     Scene,
     Seek,
     Standing,
-    State,
     Stop,
     Stream,
-    Tape,
     Told,
     Viewer,
     decode_message,
     decode_say,
     scene_of,
 )
-from drivers.camera import Frame
 from drivers.errors import ConfigError, DeviceError, Refused, RobotError
 
 __all__ = ["Block", "Remote", "Scene", "Sources", "Standing", "scene_of"]
@@ -58,47 +53,12 @@ MAX_MESSAGE = 4 * 1024 * 1024  # bytes read at all, so that a pasted megabyte ge
 MAX_VIEWERS = 16
 MAX_IGNORED = 5000  # messages over the limit before a viewer that floods is sent away
 
-STATE_PERIOD_S = 1 / 25
-ALIVE_PERIOD_S = 1.0  # the state is repeated so often, so that a page can tell a quiet robot from a hung one
 SAY_TIMEOUT_S = 120.0  # a long plan of a large model, with its movements
 CLOSE_TIMEOUT_S = 1.0  # for viewers to take their leave
 RELEASE_TIMEOUT_S = 5.0  # the board answers within milliseconds or not at all
 HEARTBEAT_S = 10.0
 
 NONSENSE = (msgspec.DecodeError, UnicodeError, RecursionError)  # all that decoding a stranger's bytes raises
-
-
-class TapeDeck(Protocol):
-    """Plays a recording to the sources below."""
-
-    tape: Tape
-    time_s: float
-    rate: float  # times as fast as it was recorded; 0: held
-
-    def seek(self, time_s: float) -> None: ...
-
-    def play(self, rate: float) -> None: ...
-
-
-class Sources(msgspec.Struct, kw_only=True):
-    """Everything the page shows and everything it may ask for."""
-
-    frames: Latest[Frame]
-    sight: Latest[Sight]
-    lock: Latest[Lock]
-    call_frames: Latest[Frame]
-    call_sight: Latest[Sight]
-    doing: Latest[Doing]
-    planner: Latest[PlannerStatus]
-    health: Latest[Health]
-    pose: Callable[[], tuple[float, ...]]
-    people: Callable[[], tuple[Standing, ...]]
-    scene: Scene
-    urdf: str  # the body, for viewers of others
-    orders: Inbox[Order]
-    stop: Callable[[str], None]
-    release: Callable[[], Awaitable[None]]
-    deck: TapeDeck | None = None  # a recording instead of a robot
 
 
 class Remote:
@@ -120,11 +80,9 @@ class Remote:
         self._has_page = has_page
         self._camera = Stream("camera", sources.frames, sources.sight)
         self._call = Stream("call", sources.call_frames, sources.call_sight)
-        self._pose: Latest[bytes] = Latest()
-        self._state: Latest[bytes] = Latest()
-        self._clock: Latest[bytes] = Latest()  # of a recording
         self._history: deque[Heard | Told] = deque(maxlen=HISTORY)
         self._viewers: set[Viewer] = set()
+        self._newest = Newest(sources, has_viewers=lambda: bool(self._viewers))
         self._asking: dict[str, Inbox[Reply]] = {}
         self._allowance = Allowance()
         self._runner: web.AppRunner | None = None
@@ -171,7 +129,7 @@ class Remote:
             group.create_task(self._camera.run(), name="page camera")
             group.create_task(self._call.run(), name="page call")
             group.create_task(self._follow_lock(), name="page lock")
-            group.create_task(self._follow_state(), name="page state")
+            group.create_task(self._newest.run(), name="page state")
 
     def tell(self, reply: Reply) -> None:
         """Show a reply to every viewer, and to whoever waits for it."""
@@ -237,46 +195,6 @@ class Remote:
             has_face = lock.face is not None and 0 <= lock.face < len(faces)
             self._camera.locked_track = faces[lock.face or 0].track if has_face else None
 
-    async def _follow_state(self) -> None:
-        loop = asyncio.get_running_loop()
-        start_s = loop.time()
-        pose = state = b""
-        while True:
-            slot = int((loop.time() - start_s) / STATE_PERIOD_S) + 1
-            await asyncio.sleep(start_s + slot * STATE_PERIOD_S - loop.time())
-            if not self._viewers:
-                continue
-            new = msgspec.json.encode(
-                Pose([round(angle, 4) for angle in self._sources.pose()], self._sources.people())
-            )
-            if new != pose:
-                pose = new
-                self._pose.put(pose)
-            if self._sources.deck is not None:
-                deck = self._sources.deck
-                self._clock.put(msgspec.json.encode(Clock(round(deck.time_s, 3), deck.rate)))
-            new = msgspec.json.encode(self._state_now())
-            is_due = loop.time() - self._state.time_s > ALIVE_PERIOD_S
-            if new != state or is_due:
-                state = new
-                self._state.put(state)
-
-    def _state_now(self) -> State:
-        sources = self._sources
-        health = sources.health.get()
-        if health is not None:
-            health = msgspec.structs.replace(
-                health, frames_hz=round(health.frames_hz), tick_late_s=round(health.tick_late_s, 3)
-            )
-        sight = sources.sight.get(SIGHT_MAX_AGE_S)
-        return State(
-            sources.doing.get(),
-            sources.planner.get(),
-            health,
-            sources.lock.get(),
-            len(sight.faces) if sight else 0,
-        )
-
     # the websocket
 
     async def _on_socket(self, request: web.Request) -> web.StreamResponse:
@@ -291,9 +209,9 @@ class Remote:
             async with asyncio.TaskGroup() as group:
                 feeds = (
                     self._send_lines(viewer),
-                    self._send_newest(viewer, self._state),
-                    self._send_newest(viewer, self._pose),
-                    self._send_newest(viewer, self._clock),
+                    self._send_newest(viewer, self._newest.state),
+                    self._send_newest(viewer, self._newest.pose),
+                    self._send_newest(viewer, self._newest.clock),
                     self._camera.feed(viewer),
                     self._call.feed(viewer),
                 )
@@ -391,7 +309,7 @@ class Remote:
         return web.Response(body=data, content_type=kind, charset="utf-8")
 
     async def _on_state(self, request: web.Request) -> web.Response:
-        state = msgspec.structs.replace(self._state_now(), pose_rad=list(self._sources.pose()))
+        state = msgspec.structs.replace(self._newest.now(), pose_rad=list(self._sources.pose()))
         return json_of(200, state)
 
     async def _on_urdf(self, request: web.Request) -> web.Response:

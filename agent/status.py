@@ -1,6 +1,7 @@
 """What the robot is doing and why, and how it is, in words for a person."""
 
 import asyncio
+from collections.abc import Callable
 
 from agent.arm import Arm
 from agent.events import Bus, Doing, Health
@@ -23,12 +24,21 @@ WHO = {  # pressed stop
 class Status:
     """Puts `doing` and `health` on the bus, a few times a second."""
 
-    def __init__(self, bus: Bus, arm: Arm, watcher: Watcher, eye: Eye, figures: Figures) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        arm: Arm,
+        watcher: Watcher,
+        eye: Eye,
+        figures: Figures,
+        recording: Callable[[], str] = lambda: "",
+    ) -> None:
         self._bus = bus
         self._arm = arm
         self._watcher = watcher
         self._eye = eye
         self._figures = figures
+        self._recording = recording
 
     async def report(self) -> None:
         """Report for ever."""
@@ -51,6 +61,7 @@ class Status:
                     stopped_by=self._arm.stopped_by or "",
                     frames_hz=(counts[-1][1] - counts[0][1]) / span_s if span_s else 0.0,
                     tick_late_s=max(self._figures.get("tick_late_s")[-TICKS:], default=0.0),
+                    recording=self._recording(),
                 )
             )
             await asyncio.sleep(PERIOD_S)

@@ -16,6 +16,7 @@ familiar a ≤ g (m (r − x) + m_b r) / (m h) / TIP_SAFETY.
 """
 
 import itertools
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,7 @@ def zmp_margins(body: Body, positions: Array, velocities: Array, accelerations: 
     return margins
 
 
+@lru_cache(maxsize=8)  # a sweep asks for the same body at each run, and each time costs 0.1 s
 def acceleration_limits(body: Body) -> tuple[float, ...]:
     """What the planner may ask of each joint in rad/s²: the body's own wishes, all times one factor up to 1.
 

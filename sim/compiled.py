@@ -1,4 +1,4 @@
-"""How the simulator's inner loops become machine code: one decorator for all of them."""
+"""How the simulator's inner loops become machine code: the decorators for all of them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -14,3 +14,8 @@ def compiled(function: F) -> F:
     No fast-math and no threads, so that the same input gives the same bits.
     """
     return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def within(function: F) -> F:
+    """As `compiled`, for what is called once a pixel: always a part of its caller."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))

@@ -80,7 +80,9 @@ class CameraBlack(_Lasting, frozen=True, kw_only=True, tag="camera-black"):
 class Dark(_Lasting, frozen=True, kw_only=True, tag="dark"):
     """The room's light falls to this."""
 
-    light: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.02
+    light: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = (
+        0.0002  # not even the camera's gain shows anything
+    )
 
 
 class HostStall(_Lasting, frozen=True, kw_only=True, tag="host-stall"):

@@ -25,8 +25,18 @@ SKIN, EYE_LEFT, EYE_RIGHT, HAIR, LASH, TEETH, CLOTH = range(7)
 ATLAS_WIDTH_PX, SKIN_ROWS_PX, STRIP_PX = 1280, 896, 192  # the strip holds what is not skin
 EYE_PX = 192
 PATCH_PX = 64
-PATCHES = ("lash", "teeth", "shirt", "trousers", "hand", "shoe")  # squares of one colour in the strip
+PATCHES = (
+    "lash",
+    "teeth",
+    "shirt",
+    "trousers",
+    "hand",
+    "shoe",
+    "frame",
+)  # squares in the strip, all but teeth plain
 HAIR_LEFT_PX = 640
+LENS_PX = (580, 964, 56, 116)  # left, top, width and height of the lenses' place, below the frame's square
+TEETH_DM = (0.36, 6.42, 6.84)  # half width, lowest and highest point of the teeth
 AXIS_DM = 0.35  # the atlas is a cylinder around this vertical through the head
 TOP_DM, BOTTOM_DM = 8.75, 5.0  # heights of the atlas' first and last skin row
 STANDING_EYE_M = 1.54  # height of a grown-up's eyes for which the legs have their own length
@@ -206,8 +216,15 @@ def _atlas(vertices: Floats, triangles: Whole, kind: Whole, joints: dict[str, ND
         across = np.maximum(np.hypot(ray[..., 0], ray[..., 1]), 1e-9)
         u[is_eye] = EYE_PX / 2 + off_axis * ray[..., 0] / across
         v[is_eye] = SKIN_ROWS_PX + EYE_PX / 2 - off_axis * ray[..., 1] / across
-    for material, patch in ((LASH, "lash"), (TEETH, "teeth"), (CLOTH, "shirt")):
+    for material, patch in ((LASH, "lash"), (CLOTH, "shirt")):
         u[kind == material], v[kind == material] = patch_centre_px(patch)
+    is_lower = (kind == LASH) & (corner[..., 1].mean(axis=1) < vertices[joints["l-eye"]].mean(axis=0)[1])
+    v[is_lower] += PATCH_PX  # lower lashes are thinner, so they have a colour of their own
+    left, top = patch_centre_px("teeth")[0] - PATCH_PX / 2 + 2, SKIN_ROWS_PX + 2
+    is_teeth = kind == TEETH
+    wide, low, high = TEETH_DM
+    u[is_teeth] = left + (corner[is_teeth][..., 0] / wide + 1.0) / 2.0 * (PATCH_PX - 4)
+    v[is_teeth] = top + (high - corner[is_teeth][..., 1]) / (high - low) * (PATCH_PX - 4)
     is_hair = kind == HAIR
     azimuth = np.abs(azimuth[is_hair])  # mirrored, so that no strand crosses the back's seam
     u[is_hair] = HAIR_LEFT_PX + 10 + azimuth / math.pi * (ATLAS_WIDTH_PX - HAIR_LEFT_PX - 20)

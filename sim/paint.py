@@ -1,6 +1,7 @@
 """Paint on people: skin, lips, brows, beard, hair, eyes and clothes, by code, into one picture per person."""
 
 from functools import cache
+from typing import Literal
 
 import cv2
 import msgspec
@@ -29,16 +30,18 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     origin: tuple[float, float, float]  # shares of MakeHuman's caucasian, asian, african shapes
     skin: Colour
     hair: Colour
-    style: str  # bald, buzz, short, bob, long, fringe
+    style: str  # a key of `people.HAIR_THICKNESS_DM`
+    child: float = 0.0  # 1: about eight years old
     beard: float = 0.0
-    glasses: bool = False
+    glasses: Literal["round", "square"] | None = None
+    frame: Colour = (34, 32, 36)
     shirt: Colour = (90, 110, 150)
     trousers: Colour = (60, 64, 78)
     iris: Colour = (80, 55, 35)
     lips: Share = LIPS  # as a share of the skin's colour
 
 
-class _Atlas(msgspec.Struct, frozen=True):
+class Texels(msgspec.Struct, frozen=True):
     """Where each skin texel lies on the mean head (decimetres), and how lip-, lid- and mouth-like it is."""
 
     x: Field
@@ -50,14 +53,15 @@ class _Atlas(msgspec.Struct, frozen=True):
 
 
 @cache
-def _atlas() -> _Atlas:
+def texels() -> Texels:
+    """The mean head over the atlas, worked out once."""
     mean = mesh.base()
     radius = np.hypot(mean.vertices[:, 0], mean.vertices[:, 2] - mesh.AXIS_DM).astype(np.float32)
     values = np.column_stack([mean.vertices, mean.lips, mean.lids, mean.inside]).astype(np.float32)
     out = np.zeros((SKIN_ROWS_PX, ATLAS_WIDTH_PX, values.shape[1]), dtype=np.float32)
     best = np.full((SKIN_ROWS_PX, ATLAS_WIDTH_PX), -1.0, dtype=np.float32)
     bake(mean.uv, mean.triangles, mean.kind, values, radius, out, best)
-    return _Atlas(*(np.ascontiguousarray(out[..., k]) for k in range(6)))
+    return Texels(*(np.ascontiguousarray(out[..., k]) for k in range(6)))
 
 
 def hairline_dm(azimuth: NDArray[np.floating], style: str) -> NDArray[np.floating]:
@@ -67,6 +71,8 @@ def hairline_dm(azimuth: NDArray[np.floating], style: str) -> NDArray[np.floatin
                      [8.02, 8.0, 7.85, 7.5, 7.25, 7.2, 6.75, 6.45, 6.4])  # fmt: skip
     if style == "fringe":
         line = line - 0.3 * np.exp(-((away / 0.5) ** 2))
+    if style == "receding":
+        line = line + 0.28 * np.exp(-(((away - 0.5) / 0.4) ** 2)) + 0.1 * (away < 1.0)
     return np.asarray(line)
 
 
@@ -89,6 +95,15 @@ def _noise(
     return np.asarray(out / out.std(), dtype=np.float32)
 
 
+def _strands(rng: np.random.Generator, long_px: int) -> Field:
+    """Noise that runs down the atlas as hair does."""
+    small = rng.standard_normal((SKIN_ROWS_PX // long_px, ATLAS_WIDTH_PX), dtype=np.float32)
+    out = cv2.GaussianBlur(
+        cv2.resize(small, (ATLAS_WIDTH_PX, SKIN_ROWS_PX), interpolation=cv2.INTER_CUBIC), (3, 3), 0
+    )
+    return np.asarray(out / out.std(), dtype=np.float32)
+
+
 def _bgr(colour: Colour) -> Field:
     return np.array(colour[::-1], dtype=np.float32)
 
@@ -104,7 +119,7 @@ def _multiply(picture: Field, mask: NDArray[np.floating], factor: tuple[float, f
 
 
 def _skin(look: Look, rng: np.random.Generator) -> Field:
-    at = _atlas()
+    at = texels()
     away = np.abs(at.x)
     front = smoothstep(at.z, 0.3, 0.8).astype(np.float32)
 
@@ -114,12 +129,18 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
     is_dark = sum(look.skin) < 330
     skin = np.empty((SKIN_ROWS_PX, ATLAS_WIDTH_PX, 3), dtype=np.float32)
     skin[:] = _bgr(look.skin)
-    blush = 0.07 if is_dark else 0.11
+    # Blood and melanin vary over a face: towards red in one place, towards yellow in another, more in dark skin.
+    hue = (0.035 if is_dark else 0.02) * (_noise(rng, 120) + 0.5 * _noise(rng, 40))
+    skin *= 1.0 + hue[..., None] * np.array((-0.9, -0.1, 0.7), dtype=np.float32)
+    blush = 0.05 if is_dark else 0.11
     _multiply(skin, spot(0.42, 6.95, 0.2, 0.17) * rng.uniform(0.5, 1.3), (1.0, 1 - blush, 1 - blush))
     _multiply(skin, spot(0.0, 6.93, 0.14, 0.14) * rng.uniform(0.5, 1.3), (1.0, 1 - blush, 1 - 1.3 * blush))
     # Light skin is paler on the forehead and greyer around the mouth; dark skin is lighter where it is worn.
     lighter = spot(0.0, 7.75, 0.45, 0.25) + spot(0.42, 7.05, 0.16, 0.1) + spot(0.0, 7.0, 0.05, 0.3)
-    _multiply(skin, lighter * (0.8 if is_dark else 0.25), (1.2, 1.18, 1.18))
+    _multiply(skin, lighter * (0.8 if is_dark else 0.25), (1.24, 1.2, 1.16) if is_dark else (1.2, 1.18, 1.18))
+    if is_dark:
+        _multiply(skin, spot(0.0, 6.78, 0.32, 0.1) + spot(0.62, 6.9, 0.16, 0.3), (0.86, 0.82, 0.84))
+        _multiply(skin, np.clip(at.inside, 0, 1) * 0.2 + spot(0.72, 7.0, 0.1, 0.25), (1.06, 0.94, 0.92))
     _multiply(skin, spot(0.31, 7.12, 0.17, 0.07) * (0.35 + 0.6 * look.age), (0.88, 0.82, 0.84))
     _multiply(skin, spot(0.31, 7.37, 0.18, 0.05), (0.9, 0.86, 0.86))
     grain = (
@@ -142,6 +163,11 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
     _multiply(skin, np.clip(at.lids, 0, 1) * 0.5, (0.86, 0.8, 0.8))
     lips = cv2.GaussianBlur(at.lips, (7, 7), 0)
     _multiply(skin, lips * 1.1, look.lips)
+    if is_dark:  # the lower lip's middle shows the blood
+        _multiply(
+            skin, lips * np.exp(-((at.x / 0.16) ** 2) - ((at.y - 6.53) / 0.045) ** 2), (1.25, 1.02, 1.06)
+        )
+    _multiply(skin, np.abs(lips - cv2.GaussianBlur(lips, (0, 0), 2.5)), (0.86, 0.8, 0.8))
     _multiply(skin, at.inside * (1 - lips), (0.45, 0.2, 0.2))
     hair = _bgr(look.hair)
     _brows(look, rng, skin, front, hair)
@@ -152,7 +178,9 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
         jaw = jaw * smoothstep(at.y, 6.1, 6.3) * (away < 0.8)
         moustache = np.exp(-((away / 0.3) ** 4) - ((at.y - 6.74) / 0.06) ** 2) * front
         region = np.maximum(np.maximum(chin * bare_lips, jaw), moustache * bare_lips)
-        _tint(skin, look.beard * region * np.clip(0.85 + 0.25 * _noise(rng, 3), 0, 1), hair * 0.8)
+        bristles = np.clip(0.8 + 0.22 * _strands(rng, 24) + 0.12 * _noise(rng, 2), 0, 1)
+        soft = cv2.GaussianBlur(np.asarray(region, dtype=np.float32), (0, 0), 6.0)
+        _tint(skin, look.beard * soft * (0.35 + 0.65 * soft) * bristles, hair * 0.75 + _bgr(look.skin) * 0.08)
     _hair_cap(look, rng, skin, hair)
     weave = 1.0 + 0.04 * _noise(rng, 2) * smoothstep(
         at.y, 5.0, 5.3
@@ -170,7 +198,7 @@ def _skin(look: Look, rng: np.random.Generator) -> Field:
 
 
 def _brows(look: Look, rng: np.random.Generator, skin: Field, front: Field, hair: Field) -> None:
-    at = _atlas()
+    at = texels()
     away = np.abs(at.x)
     height = 7.285 + rng.uniform(0.15, 0.27)
     thick = rng.uniform(0.02, 0.07) * (1.2 if look.sex > 0.5 else 0.85)
@@ -183,27 +211,33 @@ def _brows(look: Look, rng: np.random.Generator, skin: Field, front: Field, hair
         * smoothstep(away, inner - 0.03, inner + 0.03)
         * (1 - smoothstep(away, outer - 0.06, outer + 0.02))
     )
-    colour = hair * 0.75 if sum(look.hair) < 330 else hair * 0.45 + _bgr(look.skin) * 0.12
-    _tint(skin, mask * np.clip(0.75 + 0.3 * _noise(rng, 3), 0, 1), colour)
+    colour = hair * 0.8 if sum(look.hair) < 330 else hair * 0.5 + _bgr(look.skin) * 0.15
+    slanted = cv2.warpAffine(
+        _noise(rng, 2), np.array([[1, 0.7, 0], [0, 1, 0]], dtype=np.float32), (ATLAS_WIDTH_PX, SKIN_ROWS_PX),
+        borderMode=cv2.BORDER_WRAP,
+    )  # fmt: skip
+    hairs = cv2.GaussianBlur(np.asarray(mask, dtype=np.float32), (0, 0), 1.6)
+    _tint(skin, 0.85 * hairs * np.clip(0.85 + 0.13 * slanted, 0, 1), colour)
 
 
 def _hair_cap(look: Look, rng: np.random.Generator, skin: Field, hair: Field) -> None:
     if look.style == "bald":
         return
-    at = _atlas()
+    at = texels()
     azimuth = np.arctan2(at.x, at.z - mesh.AXIS_DM)
-    edge = (
-        at.y
-        - hairline_dm(azimuth, look.style)
-        + 0.03 * _noise(rng, 4) * _noise(rng, 30)
-        + 0.02 * _noise(rng, 8)
-    )
-    mask = smoothstep(edge, -0.06, 0.15 if look.style == "buzz" else 0.09)
-    is_ear = (np.abs(at.x) > 0.66) & (at.y < 7.35) & (at.y > 6.7)
-    strands = _noise(rng, 3, (SKIN_ROWS_PX // 8, ATLAS_WIDTH_PX))
-    streaks = cv2.resize(strands, (ATLAS_WIDTH_PX, SKIN_ROWS_PX), interpolation=cv2.INTER_LINEAR)
-    texture = hair * np.clip(1 + 0.16 * streaks + 0.1 * _noise(rng, 30), 0.5, 1.6)[..., None]
-    strength = (0.75 if look.style == "buzz" else 1.0) * mask * ~is_ear
+    fine, coarse = _strands(rng, 48), _strands(rng, 90)
+    is_curly = look.style in ("curly", "afro", "buzz")
+    ragged = 0.02 * _noise(rng, 5) if is_curly else 0.045 * coarse + 0.02 * fine
+    edge = at.y - hairline_dm(azimuth, look.style) + ragged + 0.02 * _noise(rng, 30)
+    mask = smoothstep(edge, -0.1, 0.16)
+    mask = np.clip(mask * (1.0 + 0.3 * (_noise(rng, 2) if is_curly else fine) * (1.0 - mask)), 0.0, 1.0)
+    ear = smoothstep(np.abs(at.x), 0.63, 0.68) * smoothstep(-at.y, -7.38, -7.3) * smoothstep(at.y, 6.68, 6.76)
+    if is_curly:
+        shades = 1 + 0.2 * _noise(rng, 6) * _noise(rng, 3) + 0.1 * _noise(rng, 14)
+    else:
+        shades = 1 + 0.13 * fine + 0.1 * coarse + 0.06 * _noise(rng, 30)
+    texture = hair * np.clip(shades, 0.5, 1.6)[..., None]
+    strength = (0.8 if look.style == "buzz" else 1.0) * mask * (1.0 - ear)
     skin += (texture - skin) * strength.astype(np.float32)[..., None]
 
 
@@ -219,20 +253,50 @@ def _strip(look: Look, rng: np.random.Generator, strip: Field) -> None:
     eye *= (0.06 + 0.94 * smoothstep(off_axis, 9, 11.5)).astype(np.float32)[..., None]
     strip[:EYE_PX, :EYE_PX, :3] = eye
     colours = {
-        "lash": _bgr(look.hair) * 0.35,
+        "lash": _bgr(look.hair) * 0.3 + _bgr(look.skin) * (0.1 + 0.25 * look.sex + 0.1 * look.child),
         "teeth": np.array((205, 222, 228), dtype=np.float32),
         "shirt": _bgr(look.shirt),
         "trousers": _bgr(look.trousers),
         "hand": _bgr(look.skin),
         "shoe": np.array((40, 38, 42), dtype=np.float32),
+        "frame": _bgr(look.frame),
     }
     for place, name in enumerate(mesh.PATCHES):
         left = EYE_PX + place * PATCH_PX
         strip[:, left : left + PATCH_PX, :3] = colours[name]
+    lash = EYE_PX + mesh.PATCHES.index("lash") * PATCH_PX
+    strip[PATCH_PX:, lash : lash + PATCH_PX, :3] = _bgr(look.hair) * 0.2 + _bgr(look.skin) * 0.55
+    _teeth(strip)
+    _lens(strip)
     wide = ATLAS_WIDTH_PX - HAIR_LEFT_PX
     strands = _noise(rng, 3, (8, wide))
     streaks = cv2.resize(strands, (wide, STRIP_PX), interpolation=cv2.INTER_LINEAR)
     strip[:, HAIR_LEFT_PX:, :3] = _bgr(look.hair) * np.clip(1 + 0.18 * streaks, 0.4, 1.6)[..., None]
     end = {"bob": 0.42, "long": 0.75, "fringe": 0.6}.get(look.style, 0.5) * STRIP_PX
-    ends = end + 9.0 * _noise(rng, 4, (4, wide))[:1] + 5.0 * _noise(rng, 40, (40, wide))[:1]
+    ends = end + 4.0 * _noise(rng, 4, (4, wide))[:1] + 4.0 * _noise(rng, 60, (60, wide))[:1]
     strip[:, HAIR_LEFT_PX:, 3] = np.where(np.arange(STRIP_PX)[:, None] < ends, 255.0, 0.0)
+
+
+def _teeth(strip: Field) -> None:
+    """Single teeth, greyer towards the gums and the corners of the mouth, over one square of the strip."""
+    left = EYE_PX + mesh.PATCHES.index("teeth") * PATCH_PX
+    wide = mesh.TEETH_DM[0]
+    across = ((np.arange(PATCH_PX) - 2.0) / (PATCH_PX - 4) * 2.0 - 1.0) * wide
+    gaps = 1.0 - 0.35 * np.exp(-((((across / 0.075 + 0.5) % 1.0 - 0.5) / 0.09) ** 2))
+    shade = gaps * (1.0 - 0.55 * smoothstep(np.abs(across), 0.1, 0.3))
+    rows = np.arange(STRIP_PX)[:, None]
+    bite = np.abs(np.minimum(rows, PATCH_PX) / PATCH_PX - 0.5)  # upper and lower teeth meet in the middle
+    strip[:, left : left + PATCH_PX, :3] *= (shade * (1.0 - 0.5 * smoothstep(bite, 0.2, 0.5)))[..., None]
+
+
+def _lens(strip: Field) -> None:
+    """A lens is not there but for the window that it mirrors: a slanted band near its upper corner."""
+    left, top, wide, high = mesh.LENS_PX
+    row, column = np.mgrid[:high, :wide].astype(np.float32)
+    along = column / wide + 0.45 * row / high
+    band = (np.abs(along - 0.36) < 0.045) | (np.abs(along - 0.47) < 0.015)
+    is_glint = band & (row > 0.12 * high) & (row < 0.5 * high)
+    strip[PATCH_PX:, left - 4 : HAIR_LEFT_PX, 3] = 0.0
+    part = strip[top - SKIN_ROWS_PX : top - SKIN_ROWS_PX + high, left : left + wide]
+    part[..., :3] = (235.0, 232.0, 228.0)
+    part[..., 3] = np.where(is_glint, 255.0, 0.0)

@@ -15,19 +15,19 @@ Field = NDArray[np.float32]
 
 
 @cache
-def textures() -> NDArray[np.float32]:
-    """Pattern × 256 × 512 × 3, blue, green, red up to 255; halved copies lie to the right of each other."""
+def textures() -> NDArray[np.uint8]:
+    """Pattern × 256 × 512 × 3, blue, green, red; halved copies lie to the right of each other."""
     rng = np.random.default_rng(7)
     painters = {
         "plain": _plain, "wood": _wood, "books": _books, "window": _window, "wallpaper": _wallpaper,
         "fabric": _fabric, "rug": _rug, "picture": _picture, "leaves": _leaves, "tiles": _tiles,
     }  # fmt: skip
-    out = np.zeros((len(INDEX), SIZE_PX, 2 * SIZE_PX, 3), dtype=np.float32)
+    out = np.zeros((len(INDEX), SIZE_PX, 2 * SIZE_PX, 3), dtype=np.uint8)
     for name, place in INDEX.items():
         level = np.clip(painters[name](rng), 0.0, 255.0)
         left, side = 0, SIZE_PX
         while side >= 4:
-            out[place, :side, left : left + side] = level
+            out[place, :side, left : left + side] = np.rint(level).astype(np.uint8)
             left += side
             side //= 2
             level = cv2.resize(level, (side, side), interpolation=cv2.INTER_AREA)

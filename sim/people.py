@@ -13,13 +13,26 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConfigError
 from sim import mesh
+from sim.cast import CAST as CAST
+from sim.cast import NAMES as NAMES
+from sim.glasses import put_on
 from sim.mesh import Floats, Shape
-from sim.paint import Look, hairline_dm, paint
+from sim.paint import Colour, Look, hairline_dm, paint
 from sim.posture import Bent, bend
 from sim.surfaces import smoothstep, vertex_normals
 
-MORPH_SPREAD = 0.42  # standard deviation of a morph's strength; above .45 faces turn grotesque
-HAIR_THICKNESS_DM = {"bald": 0.0, "buzz": 0.03, "short": 0.10, "bob": 0.12, "long": 0.12, "fringe": 0.13}
+GLOSS: Floats = np.array([16.0, 110.0, 110.0, 26.0, 4.0, 40.0, 0.0], dtype=np.float32)  # per kind of surface
+MORE_ON_DARK = 50.0
+MORPH_SPREAD = 0.36  # standard deviation of a morph's strength; above .45 faces turn grotesque
+HAIR_THICKNESS_DM = {
+    "bald": 0.0, "buzz": 0.03, "short": 0.10, "receding": 0.07, "curly": 0.16, "afro": 0.46, "bob": 0.12,
+    "long": 0.12, "fringe": 0.13,
+}  # fmt: skip
+RELAXED_LIDS, RESTING_SMILE = 0.10, 0.2  # MakeHuman's neutral face stares and looks glum
+TEETH_MIDDLE_DM = np.array((0.0, 6.63, 1.2), dtype=np.float32)
+TEETH_SIZE = np.array((0.86, 0.9, 0.86), dtype=np.float32)
+TEETH_BACK_DM = np.array((0.0, 0.0, -0.04), dtype=np.float32)  # else they pierce lips that turn
+CHILD_SMALLER = 0.24  # how much shorter than a grown-up a child of about eight is
 LEGS_FOLD_M = 0.8  # legs get no shorter than by this
 LONG_STYLES = ("bob", "long", "fringe")
 ATLAS_SHAPE = (mesh.SKIN_ROWS_PX + mesh.STRIP_PX, mesh.ATLAS_WIDTH_PX, 4)
@@ -56,9 +69,9 @@ class Person(msgspec.Struct, frozen=True):
     """What the renderer needs of one person: a mesh and its painted atlas in halving sizes."""
 
     name: str
-    look: Look
     shape: Shape
     atlas: tuple[NDArray[np.uint8], ...]
+    gloss: Floats  # per kind of surface, 0 … 255
 
 
 def bent(shape: Shape, actor: Actor) -> Bent:
@@ -70,9 +83,6 @@ def bent(shape: Shape, actor: Actor) -> Bent:
         shape.points, shape.normals, shape.legs, shape.limbs, stretch_m,
         actor.sitting, actor.hand_up, actor.stride_rad,
     )  # fmt: skip
-
-
-CAST: dict[str, Look] = {}
 
 
 @cache
@@ -89,7 +99,14 @@ def build(name: str, look: Look, keep: bool = True) -> Person:
     `keep` writes the paint to the cache, from which the next start reads it.
     """
     atlas = _painted(look) if keep else paint(look)
-    return Person(name=name, look=look, shape=_shape(look), atlas=_halve(atlas))
+    return Person(name=name, shape=shape_of(head(look), look), atlas=halve(atlas), gloss=gloss_of(look.skin))
+
+
+def gloss_of(skin: Colour) -> Floats:
+    """Skin throws back as much of a lamp's light whatever its colour, but on dark skin little else is seen."""
+    gloss = GLOSS.copy()
+    gloss[mesh.SKIN] += MORE_ON_DARK * (1.0 - min(sum(skin) / 600.0, 1.0))
+    return gloss
 
 
 def _painted(look: Look) -> NDArray[np.uint8]:
@@ -132,7 +149,8 @@ def _painters_digest() -> bytes:
     return digest.digest()
 
 
-def _halve(atlas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+def halve(atlas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    """The atlas and four smaller ones, each half the one before."""
     levels = [np.ascontiguousarray(atlas)]
     for _ in range(4):
         a = levels[-1].astype(np.uint16)
@@ -159,7 +177,17 @@ _LEFT_ALONE = (
     "/r-",
     ".r-",
 )
-_GENTLE = ("trans", "ears", "septum", "head.", "forehead")
+_GENTLE = (
+    "trans",
+    "ears",
+    "septum",
+    "head.",
+    "forehead",
+    "mouth-angles",
+    "lip-ext",
+    "eyebrows-angle",
+    "eyefold",
+)
 
 
 @cache
@@ -177,19 +205,32 @@ def _pairs() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _shape(look: Look) -> Shape:
-    mean = mesh.base()
+def head(look: Look, spread: float = MORPH_SPREAD) -> Floats:
+    """The head's vertices as the look has them (decimetres); `spread` says how far features stray from the mean."""
     rng = np.random.default_rng((look.seed, 0))
-    vertices = mean.vertices.copy()
+    vertices = mesh.base().vertices.copy()
     _add_kind(vertices, look, float(rng.uniform(0.15, 0.85)))
     for low, high in _pairs():
-        amount = float(np.clip(rng.normal(0.0, MORPH_SPREAD), -1.0, 1.0))
+        amount = float(np.clip(rng.normal(0.0, spread), -1.0, 1.0))
         if any(part in low for part in _GENTLE):
             amount *= 0.5
         _add(vertices, high if amount > 0 else low, abs(amount))
     for form in ("oval", "round", "rectangular", "square", "triangular", "invertedtriangular", "diamond"):
         _add(vertices, "head.head-" + form, max(0.0, float(rng.normal(-0.4, 0.5))))
     _grow_hair(vertices, look, rng)
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        _add(vertices, "fu." + name, RELAXED_LIDS)
+    for name in ("mouthSmileLeft", "mouthSmileRight"):
+        _add(vertices, "fu." + name, RESTING_SMILE)
+    base = mesh.base()
+    teeth = np.unique(base.triangles[base.kind == mesh.TEETH])
+    vertices[teeth] = (vertices[teeth] - TEETH_MIDDLE_DM) * TEETH_SIZE + TEETH_MIDDLE_DM + TEETH_BACK_DM
+    return vertices
+
+
+def shape_of(vertices: Floats, look: Look) -> Shape:
+    """Dress a head: hair as its style has it, a body, glasses."""
+    mean = mesh.base()
     kept = np.ones(len(mean.triangles), dtype=np.bool_)
     if look.style not in LONG_STYLES:
         kept &= mean.kind != mesh.HAIR
@@ -199,7 +240,16 @@ def _shape(look: Look) -> Shape:
             middle[:, 1] < 8.15
         )
         kept &= ~((mean.kind == mesh.HAIR) & over_face)
-    return mesh.assemble(vertices, kept)
+    shape = mesh.assemble(vertices, kept, 1.0 - CHILD_SMALLER * look.child)
+    if look.glasses is None:
+        return shape
+    left, right = (vertices[mean.joints[joint]].mean(axis=0) for joint in ("l-eye", "r-eye"))
+    x, y, z = (vertices - (left + right) / 2.0).T
+    temples = (np.abs(y - 0.24) < 0.08) & (z < -0.3) & (z > -0.8) & (mean.with_head == 1.0)
+    temples[np.unique(mean.triangles[mean.kind == mesh.HAIR])] = False
+    return put_on(
+        shape, float(left[0] - right[0]) / 2.0, float(np.abs(x[temples]).max()) + 0.01, look.glasses
+    )
 
 
 def _add(vertices: Floats, name: str, weight: float) -> None:
@@ -211,11 +261,14 @@ def _add(vertices: Floats, name: str, weight: float) -> None:
 def _add_kind(vertices: Floats, look: Look, weight: float) -> None:
     """Sex, age, origin and weight: MakeHuman's corners, mixed."""
     thin, heavy = max(0.0, 1.0 - 2.0 * weight), max(0.0, 2.0 * weight - 1.0)
+    young, old = (1.0 - look.child) * (1.0 - look.age), (1.0 - look.child) * look.age
     total = sum(look.origin)
     for sex, of_sex in (("female", 1.0 - look.sex), ("male", look.sex)):
-        for age, of_age in (("young", 1.0 - look.age), ("old", look.age)):
+        for age, of_age in (("young", young), ("old", old), ("child", look.child)):
             for origin, share in zip(("caucasian", "asian", "african"), look.origin, strict=True):
                 _add(vertices, f"macrodetails.{origin}-{sex}-{age}", of_sex * of_age * share / total)
+            if age == "child":
+                continue
             for build_name, share in (("min", thin), ("average", 1.0 - thin - heavy), ("max", heavy)):
                 name = f"macrodetails.universal-{sex}-{age}-averagemuscle-{build_name}weight"
                 _add(vertices, name, of_sex * of_age * share)
@@ -236,71 +289,3 @@ def _grow_hair(vertices: Floats, look: Look, rng: np.random.Generator) -> None:
     vertices += (normals * (cap * thickness * wave)[:, None]).astype(np.float32)
     hair = np.unique(mean.triangles[mean.kind == mesh.HAIR])
     vertices[hair] += (0.02 * normals[hair]).astype(np.float32)
-
-
-def _person(
-    seed: int, sex: float, age: float, origin: tuple[float, float, float], skin: int, hair: str, style: str,
-    shirt: tuple[int, int, int], **more: object,
-) -> Look:  # fmt: skip
-    return msgspec.convert(
-        {
-            "seed": seed, "sex": sex, "age": age, "origin": origin, "skin": SKINS[skin], "hair": HAIRS[hair],
-            "style": style, "shirt": shirt, **more,
-        },
-        Look,
-    )  # fmt: skip
-
-
-SKINS = ((236, 200, 180), (228, 186, 160), (222, 178, 142), (205, 160, 122), (184, 138, 100), (160, 114, 80),
-         (134, 92, 64), (110, 74, 52), (88, 60, 44))  # fmt: skip
-HAIRS = {"black": (22, 20, 20), "dark": (52, 36, 26), "brown": (92, 60, 36), "red": (126, 62, 34),
-         "blond": (182, 142, 92), "grey": (150, 148, 146), "white": (208, 206, 202)}  # fmt: skip
-EUROPE, ASIA, AFRICA = (0.85, 0.08, 0.07), (0.08, 0.85, 0.07), (0.07, 0.08, 0.85)
-
-# Seeds and lips come from an earlier script of the search that tools/cast.py now makes, which need not find the
-# same ones again. Of the first seven, faces turned by at most 20° lie .60 apart or more, .53 at 40°, and nobody
-# is farther than .46 from themselves. The last five are more like the others: for scenes with look-alikes.
-CAST.update(
-    Anna=_person(
-        6513,
-        0.05,
-        0.0,
-        EUROPE,
-        0,
-        "blond",
-        "long",
-        (70, 110, 150),
-        iris=(90, 120, 150),
-        lips=(0.83, 0.62, 0.55),
-    ),
-    Ben=_person(
-        6614, 0.95, 0.1, EUROPE, 1, "brown", "short", (60, 90, 70), beard=0.5, lips=(0.89, 0.73, 0.59)
-    ),
-    Chidi=_person(6721, 0.95, 0.1, AFRICA, 8, "black", "buzz", (190, 170, 130), lips=(0.98, 0.71, 0.69)),
-    Dilara=_person(
-        6807, 0.05, 0.2, (0.6, 0.4, 0.0), 3, "dark", "bob", (150, 60, 60), lips=(0.82, 0.49, 0.53)
-    ),
-    Emi=_person(6903, 0.05, 0.0, ASIA, 2, "black", "fringe", (210, 205, 200), lips=(0.93, 0.73, 0.79)),
-    Hans=_person(7211, 0.95, 0.9, EUROPE, 1, "white", "bald", (110, 90, 70), lips=(0.79, 0.7, 0.58)),
-    Jun=_person(7412, 0.95, 0.2, ASIA, 3, "black", "short", (40, 50, 80), lips=(0.87, 0.75, 0.7)),
-    Farid=_person(
-        7004,
-        0.95,
-        0.4,
-        (0.6, 0.3, 0.1),
-        4,
-        "black",
-        "short",
-        (80, 80, 95),
-        beard=0.85,
-        lips=(0.92, 0.58, 0.79),
-    ),
-    Grace=_person(7106, 0.05, 0.4, AFRICA, 7, "black", "bob", (200, 130, 60), lips=(0.86, 0.71, 0.53)),
-    Ines=_person(7313, 0.05, 0.5, (0.6, 0.2, 0.2), 4, "dark", "long", (120, 70, 110), lips=(0.84, 0.6, 0.56)),
-    Karin=_person(7515, 0.05, 0.9, EUROPE, 0, "grey", "short", (90, 140, 130), lips=(0.93, 0.56, 0.55)),
-    Lamar=_person(
-        7608, 0.95, 0.6, AFRICA, 6, "grey", "buzz", (70, 70, 70), beard=0.4, lips=(0.89, 0.56, 0.73)
-    ),
-)
-LOOK_ALIKES: tuple[str, ...] = ("Farid", "Grace", "Ines", "Karin", "Lamar")
-NAMES: tuple[str, ...] = tuple(name for name in CAST if name not in LOOK_ALIKES)

@@ -1,6 +1,7 @@
 """Pictures of the room and its people, as the robot's camera or a caller's would take them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,16 @@ from drivers.body import Matrix, rotation
 from drivers.camera import Image, Lens
 from sim import mesh, patterns, people
 from sim.people import Actor, Person
-from sim.raster import NEAR_M, blend_triangles, fill_face, fill_triangles, pose_vertices
+from sim.pets import person_or_pet
+from sim.raster import NEAR_M, Reals, Whole, blend_triangles, bounds_of, fill_triangles, pose_vertices
 from sim.room import Block, Room
+from sim.walls import Faces, mark_faces, paint_faces
 
 KEY_LIGHT = (-0.55, 0.55, 0.62)  # towards the lamp beside the robot, room frame
 FILL_LIGHT = (-0.5, -0.8, 0.1)
 LIGHT_SHARES = (0.5, 0.5, 0.2)  # of sky, lamp and fill
-GLOSS = np.array([16.0, 110.0, 110.0, 26.0, 4.0, 40.0, 0.0], dtype=np.float32)  # per kind of surface
 TEXEL_M = 0.00037  # of a person's atlas
-DOUBLED_BELOW_PX = 70_000  # people who cover less are drawn at twice the size, then averaged
-FAR_M = 1e6
+DOUBLED_BELOW_PX = (20_000, 40_000)  # a body or head that covers less gets twice the samples across
 CALL_BACKGROUND = (150, 158, 162)
 
 
@@ -30,16 +31,23 @@ class Renderer:
         self._lens = lens
         self._faces = _faces(room)
         self._textures = patterns.textures()
-        self._people: dict[str, Person] = {name: people.person(name) for name in names}
-        self._room_pose: Matrix | None = None
-        self._room_image = np.zeros((lens.height_px, lens.width_px, 3), dtype=np.uint8)
-        self._room_depth = np.full((lens.height_px, lens.width_px), FAR_M, dtype=np.float32)
-        self._points = np.zeros((0, 3), dtype=np.float32)
-        self._shade = np.zeros((0, 4), dtype=np.float32)
+        self._people: dict[str, Person] = {}
+        self._halves: dict[str, tuple[_Half, _Half]] = {}
+        for name in names:
+            self.add(people.person(name))
+        size = (lens.height_px, lens.width_px)
+        self._seen: tuple[Matrix, float] | None = None  # the pose and light of what the next five hold
+        self._room_image = np.zeros((*size, 3), dtype=np.uint8)
+        self._room_nearness = np.zeros(size, dtype=np.float32)
+        self._room_ids = np.zeros(size, dtype=np.int32)
+        self._planes = np.zeros((len(self._faces.texture), 3, 3), dtype=np.float32)
+        self._nearness = np.zeros(size, dtype=np.float32)
+        self._store: list[_Samples] = []
 
     def add(self, person: Person) -> None:
         """Make somebody known who is not in the cast, or replace who has that name."""
         self._people[person.name] = person
+        self._halves[person.name] = _halves(person.shape)
 
     def draw(self, camera_pose: Matrix, actors: tuple[Actor, ...], light: float = 1.0) -> Image:
         """The picture from `camera_pose` (4×4 in the room frame; looks along its +x, y left, z up).
@@ -47,13 +55,13 @@ class Renderer:
         `light` multiplies all brightness. Raises ValueError if a pose or the light is not finite.
         """
         _check(camera_pose, actors, light)
-        if self._room_pose is None or not np.array_equal(camera_pose, self._room_pose):
-            self._draw_room(camera_pose)
-            self._room_pose = camera_pose.copy()
+        seen = self._seen
+        if seen is None or light != seen[1] or not np.array_equal(camera_pose, seen[0]):
+            self._draw_room(camera_pose, light)
+            self._seen = (camera_pose.copy(), light)
         image = self._room_image.copy()
-        if light != 1.0:
-            image = np.clip(image.astype(np.float32) * light, 0, 255).astype(np.uint8)
-        self._draw_people(camera_pose, actors, light, self._room_depth, image)
+        self._nearness[:] = self._room_nearness
+        self._draw_people(camera_pose, actors, light, image)
         return image
 
     def draw_portrait(
@@ -65,64 +73,61 @@ class Renderer:
         image = np.empty_like(self._room_image)
         shade = np.linspace(1.06, 0.9, self._lens.height_px)[:, None, None]
         image[:] = np.clip(np.array(CALL_BACKGROUND) * shade * light, 0, 255).astype(np.uint8)
-        depth = np.full_like(self._room_depth, FAR_M)
-        self._draw_people(pose, (actor,), light, depth, image, lamp_yaw_rad=math.pi)
+        self._nearness[:] = 0.0
+        self._draw_people(pose, (actor,), light, image, lamp_yaw_rad=math.pi)
         return image
 
-    def _draw_room(self, camera_pose: Matrix) -> None:
-        lens = self._lens
-        to_camera = np.linalg.inv(camera_pose)
-        self._room_image[:] = 0
-        self._room_depth[:] = FAR_M
-        eye = camera_pose[:3, 3]
-        seen = [face for face in self._faces if float(face.normal @ (eye - face.corners_m[0])) > 0.0]
-        seen.sort(key=lambda face: float(np.linalg.norm(face.corners_m.mean(axis=0) - eye)))
-        for face in seen:
-            corners = face.corners_m @ to_camera[:3, :3].T + to_camera[:3, 3]
-            if corners[:, 0].max() < NEAR_M:
-                continue
-            fill_face(
-                corners, face.uv, face.texture, self._textures, face.colour, face.texel_m,
-                lens.focal_px, lens.width_px / 2.0, lens.height_px / 2.0, self._room_depth, self._room_image,
-            )  # fmt: skip
+    def _draw_room(self, camera_pose: Matrix, light: float) -> None:
+        lens, faces = self._lens, self._faces
+        mark_faces(
+            faces.corners_m, faces.normals, faces.uv, np.linalg.inv(camera_pose).astype(np.float64),
+            np.ascontiguousarray(camera_pose[:3, 3]), lens.focal_px, lens.width_px / 2.0, lens.height_px / 2.0,
+            self._planes, self._room_nearness, self._room_ids,
+        )  # fmt: skip
+        paint_faces(
+            self._planes, faces.texture, self._textures, faces.colours, faces.texel_m,
+            np.float32(lens.focal_px), np.float32(light), self._room_nearness, self._room_ids, self._room_image,
+        )  # fmt: skip
 
     def _draw_people(
         self,
         camera_pose: Matrix,
         actors: tuple[Actor, ...],
         light: float,
-        room_depth: NDArray[np.float32],
         image: Image,
         lamp_yaw_rad: float = 0.0,
     ) -> None:
+        """Everybody's visibility first, so that nobody is painted where somebody nearer will be."""
         to_camera: Matrix = np.linalg.inv(camera_pose).astype(np.float64)
         lamp = rotation("z", lamp_yaw_rad)
         placed = [(float(to_camera[0] @ (*actor.position_m, 1.0)), actor) for actor in actors]
         placed.sort(key=lambda pair: (-pair[0], pair[1].name))
-        for depth_m, actor in placed:
-            if actor.name not in self._people:
-                self._people[actor.name] = people.person(actor.name)
+        parts: list[_Part] = []
+        self._store += [_Samples() for _ in range(len(placed) - len(self._store))]
+        for (depth_m, actor), samples in zip(placed, self._store, strict=False):
             if depth_m > NEAR_M:
-                self._draw_person(to_camera, lamp, depth_m, actor, light, room_depth, image)
+                person = self._person(actor)
+                self._pose(to_camera, lamp, actor, person, samples)
+                parts += self._fill(depth_m, person, samples)
+        for part in parts:
+            level = part.person.atlas[part.level]
+            blend_triangles(
+                part.samples.points, part.samples.shade, part.half.triangles, part.half.uv, part.half.kind,
+                part.person.gloss, level, np.float32(0.5**part.level), np.float32(mesh.SKIN_ROWS_PX), part.left,
+                part.top, part.factor, part.depth, part.ids, np.float32(light), self._nearness, image,
+            )  # fmt: skip
 
-    def _draw_person(
-        self,
-        to_camera: Matrix,
-        lamp: Matrix,
-        depth_m: float,
-        actor: Actor,
-        light: float,
-        room_depth: NDArray[np.float32],
-        image: Image,
+    def _person(self, actor: Actor) -> Person:
+        if actor.name not in self._people:
+            self.add(person_or_pet(actor))
+        return self._people[actor.name]
+
+    def _pose(
+        self, to_camera: Matrix, lamp: Matrix, actor: Actor, person: Person, samples: "_Samples"
     ) -> None:
-        person = self._people[actor.name]
-        shape = person.shape
-        lens = self._lens
-        count = len(shape.points)
-        if len(self._points) < count:
-            self._points = np.zeros((count, 3), dtype=np.float32)
-            self._shade = np.zeros((count, 4), dtype=np.float32)
-        points, shade = self._points[:count], self._shade[:count]
+        """Bend, turn, project and light one person's vertices."""
+        shape, lens = person.shape, self._lens
+        samples.hold(len(shape.points))
         body = rotation("z", actor.body_yaw_rad)
         turn = (
             rotation("z", actor.yaw_rad - actor.body_yaw_rad)
@@ -145,33 +150,89 @@ class Renderer:
             np.float32(bent.stretch_m), turn.astype(np.float32),
             shape.pivot, whole.astype(np.float32), at.astype(np.float32), lights.astype(np.float32),
             np.float32(lens.focal_px), np.float32(lens.width_px / 2), np.float32(lens.height_px / 2),
-            points, shade,
+            samples.points, samples.shade,
         )  # fmt: skip
-        ahead = points[points[:, 2] > NEAR_M]
-        if not len(ahead):
-            return
-        left = max(0, math.floor(float(ahead[:, 0].min())))
-        top = max(0, math.floor(float(ahead[:, 1].min())))
-        width = min(lens.width_px, math.ceil(float(ahead[:, 0].max())) + 1) - left
-        height = min(lens.height_px, math.ceil(float(ahead[:, 1].max())) + 1) - top
-        if width <= 0 or height <= 0:
-            return
-        factor = 2 if width * height < DOUBLED_BELOW_PX else 1
-        depth = np.full((height * factor, width * factor), FAR_M, dtype=np.float32)
-        ids = np.full((height * factor, width * factor), -1, dtype=np.int32)
-        blur = depth_m / (lens.focal_px * factor * TEXEL_M)
-        level = min(len(person.atlas) - 1, max(0, round(math.log2(max(blur, 1.0)) - 0.3)))
-        scale = np.float32(0.5**level)
-        texture = person.atlas[level]
-        fill_triangles(
-            points, shape.triangles, shape.uv, shape.kind, texture, scale, np.float32(left), np.float32(top),
-            np.float32(factor), depth, ids,
-        )  # fmt: skip
-        blend_triangles(
-            points, shade, shape.triangles, shape.uv, shape.kind, GLOSS, texture, scale,
-            np.float32(mesh.SKIN_ROWS_PX), left, top, factor, depth, ids, np.float32(light), room_depth,
-            image,
-        )  # fmt: skip
+
+    def _fill(self, depth_m: float, person: Person, samples: "_Samples") -> list["_Part"]:
+        """Mark where a posed person's body and head are, as far as they are in the picture."""
+        parts, lens = [], self._lens
+        for half, store, doubled_below in zip(
+            self._halves[person.name], samples.stores, DOUBLED_BELOW_PX, strict=True
+        ):
+            x0, y0, x1, y1 = bounds_of(samples.points, half.triangles)
+            left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
+            width = min(lens.width_px, math.ceil(x1) + 1) - left
+            height = min(lens.height_px, math.ceil(y1) + 1) - top
+            if width <= 0 or height <= 0:
+                continue
+            factor = 2 if width * height < doubled_below else 1
+            depth, ids = store.part(height * factor, width * factor)
+            blur = depth_m / (lens.focal_px * factor * TEXEL_M)
+            level = min(len(person.atlas) - 1, max(0, round(math.log2(max(blur, 1.0)) - 0.1)))
+            fill_triangles(
+                samples.points, half.triangles, half.uv, half.kind, person.atlas[level], np.float32(0.5**level),
+                left, top, factor, depth, ids, self._nearness,
+            )  # fmt: skip
+            parts.append(_Part(person, samples, half, left, top, factor, level, depth, ids))
+        return parts
+
+
+class _Half(NamedTuple):
+    """The triangles of a person's body or head, as `Shape` has them for both."""
+
+    triangles: Whole
+    kind: Whole
+    uv: Reals
+
+
+def _halves(shape: mesh.Shape) -> tuple[_Half, _Half]:
+    """Body, all plain, and head with neck and collar, which deserves more samples."""
+    first = shape.body
+    body = _Half(shape.triangles[first:], shape.kind[first:], shape.uv[first:])
+    head = _Half(shape.triangles[:first], shape.kind[:first], shape.uv[:first])
+    return body, head
+
+
+class _Part(NamedTuple):
+    """Where in the picture a body or a head is, and which of its triangles each sample shows."""
+
+    person: Person
+    samples: "_Samples"
+    half: _Half
+    left: int
+    top: int
+    factor: int
+    level: int
+    depth: Reals
+    ids: Whole
+
+
+class _Samples:
+    """Memory for one person's vertices and samples, used again in each frame."""
+
+    def __init__(self) -> None:
+        self.points: Reals = np.zeros((0, 3), dtype=np.float32)
+        self.shade: Reals = np.zeros((0, 4), dtype=np.float32)
+        self.stores = (_Store(), _Store())  # of the body and the head
+
+    def hold(self, vertices: int) -> None:
+        """Make room for so many vertices."""
+        if len(self.points) != vertices:
+            self.points = np.zeros((vertices, 3), dtype=np.float32)
+            self.shade = np.zeros((vertices, 4), dtype=np.float32)
+
+
+class _Store:
+    def __init__(self) -> None:
+        self._depth: Reals = np.zeros(0, dtype=np.float32)
+        self._ids: Whole = np.zeros(0, dtype=np.int32)
+
+    def part(self, high: int, wide: int) -> tuple[Reals, Whole]:
+        """Depth and ids of so many samples, with anything in them."""
+        if self._ids.size < high * wide:
+            self._depth = np.empty(high * wide, dtype=np.float32)
+            self._ids = np.empty(high * wide, dtype=np.int32)
+        return self._depth[: high * wide].reshape(high, wide), self._ids[: high * wide].reshape(high, wide)
 
 
 def portrait_pose(actor: Actor, distance_m: float, aside_m: float = 0.0) -> Matrix:
@@ -195,28 +256,39 @@ def _check(camera_pose: Matrix, actors: tuple[Actor, ...], light: float) -> None
             raise ValueError(f"renderer: where {actor.name} is must be finite: {actor}")
 
 
-class _Face:
-    """One side of a block, ready for `fill_face`."""
-
-    def __init__(self, block: Block, axis: int, sign: float) -> None:
-        size = np.array(block.size_m)
-        across, up = ((1, 2), (0, 2), (0, 1))[axis]
-        local = np.zeros((4, 3))
-        local[:, axis] = sign * size[axis] / 2.0
-        local[:, across] = np.array([-1, 1, 1, -1]) * size[across] / 2.0
-        local[:, up] = np.array([-1, -1, 1, 1]) * size[up] / 2.0
-        turn = rotation("z", block.yaw_rad)
-        self.corners_m = local @ turn.T + np.array(block.centre_m)
-        self.normal = turn[:, axis] * sign
-        repeat = (size[across] / block.tile_m, size[up] / block.tile_m) if block.tile_m > 0.0 else (1.0, 1.0)
-        unit = np.array([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
-        self.uv = unit * repeat * 0.9999
-        self.texture = patterns.INDEX[block.pattern]
-        self.texel_m = (block.tile_m or float(max(size[across], size[up]))) / patterns.SIZE_PX
-        lamp = max(0.0, float(self.normal @ KEY_LIGHT) / float(np.linalg.norm(KEY_LIGHT)))
-        strength = 0.72 + 0.3 * lamp + 0.08 * float(self.normal[2])
-        self.colour = np.array(block.colour[::-1]) * strength
+def _faces(room: Room) -> Faces:
+    """Both sides of every block along each of its axes."""
+    sides = [_side(block, axis, sign) for block in room.boxes for axis in range(3) for sign in (-1.0, 1.0)]
+    corners, normals, uv, texture, texel_m, colours = zip(*sides, strict=True)
+    return Faces(
+        corners_m=np.array(corners),
+        normals=np.array(normals),
+        uv=np.array(uv),
+        texture=np.array(texture, dtype=np.int32),
+        texel_m=np.array(texel_m, dtype=np.float32),
+        colours=np.minimum(np.arange(256)[None, :, None] * np.array(colours)[:, None, :], 255.0).astype(
+            np.uint8
+        ),
+    )
 
 
-def _faces(room: Room) -> list[_Face]:
-    return [_Face(block, axis, sign) for block in room.boxes for axis in range(3) for sign in (-1.0, 1.0)]
+def _side(
+    block: Block, axis: int, sign: float
+) -> tuple[Matrix, Matrix, Matrix, int, float, NDArray[np.float64]]:
+    size = np.array(block.size_m)
+    across, up = ((1, 2), (0, 2), (0, 1))[axis]
+    local = np.zeros((4, 3))
+    local[:, axis] = sign * size[axis] / 2.0
+    local[:, across] = np.array([-1, 1, 1, -1]) * size[across] / 2.0
+    local[:, up] = np.array([-1, -1, 1, 1]) * size[up] / 2.0
+    turn = rotation("z", block.yaw_rad)
+    normal = turn[:, axis] * sign
+    repeat = (size[across] / block.tile_m, size[up] / block.tile_m) if block.tile_m > 0.0 else (1.0, 1.0)
+    unit = np.array([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+    texel_m = (block.tile_m or float(max(size[across], size[up]))) / patterns.SIZE_PX
+    lamp = max(0.0, float(normal @ KEY_LIGHT) / float(np.linalg.norm(KEY_LIGHT)))
+    strength = 0.72 + 0.3 * lamp + 0.08 * float(normal[2])
+    return (
+        local @ turn.T + np.array(block.centre_m), normal, unit * repeat * 0.9999, patterns.INDEX[block.pattern],
+        texel_m, np.array(block.colour[::-1]) * strength,
+    )  # fmt: skip

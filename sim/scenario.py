@@ -9,6 +9,7 @@ from drivers.errors import ConfigError
 from drivers.toml_lines import Source
 from sim import faults, scene_check
 from sim.faults import Fault
+from sim.sensor import Sensor
 from sim.timeline import CallerStep, Metre, Pace, PersonStep, Say, Second, Text, saying_s
 
 FOLDER = Path(__file__).with_name("scenarios")
@@ -115,6 +116,7 @@ class Scenario(_Part, frozen=True, kw_only=True):
     duration_s: Annotated[float, msgspec.Meta(gt=0.0, le=86400.0)]
     room: Literal["living-room", "flat"] = "living-room"
     light: Level | tuple[LightPart, ...] = 1.0
+    sensor: Sensor = Sensor()
     robot: Stand
     person: tuple[PersonPart, ...] = ()
     pet: tuple[PetPart, ...] = ()

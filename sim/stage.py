@@ -25,6 +25,7 @@ from sim.people import Actor
 from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
 from sim.scenario import Scenario
+from sim.sensor import Imager
 from sim.sightlines import blocks_of
 from sim.truth import TRUTH_OFFSET_S, TRUTH_S, Truth
 from sim.world import CALLER_DISTANCE_M, World
@@ -84,6 +85,7 @@ class Stage:
         self.board = board
         self.light: float | None = None  # a fault's; else it is the scenario's
         self.witness: Callable[[Truth], None] | None = None
+        self._seed = seed
         self._body = body
         self.start_s = asyncio.get_running_loop().time()
         self._told = 0  # truths
@@ -98,10 +100,16 @@ class Stage:
     def camera(self) -> SimCamera:
         """The robot's camera."""
         if self.fidelity == "landmarks":
-            return SimCamera(self._lens, RATE_HZ, self._no_picture)
+            return SimCamera(self._lens, RATE_HZ, self._no_picture, self.scenario.sensor.latency_s)
         names = tuple(part.name for part in self.scenario.person)
         renderer = Renderer(self._lens, self.room, names)
-        return SimCamera(self._lens, RATE_HZ, lambda time_s: self._view(renderer, time_s))
+        imager = Imager(self.scenario.sensor, self._lens, f"{self._seed} camera")
+        return SimCamera(
+            self._lens,
+            RATE_HZ,
+            lambda time_s: self._view(renderer, imager, time_s),
+            self.scenario.sensor.latency_s,
+        )
 
     def call_camera(self) -> SimCamera | None:
         """The camera in front of the caller, if the scenario has one."""
@@ -110,9 +118,15 @@ class Stage:
             return None
         lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
         if self.fidelity == "landmarks":
-            return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE)
+            return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE, self.scenario.sensor.latency_s)
         renderer = Renderer(lens, self.room, (part.name,))
-        return SimCamera(lens, RATE_HZ, lambda time_s: _portrait(renderer, caller.at(time_s - self.start_s)))
+        imager = Imager(self.scenario.sensor, lens, f"{self._seed} call")
+        return SimCamera(
+            lens,
+            RATE_HZ,
+            lambda time_s: _portrait(renderer, imager, caller.at(time_s - self.start_s), time_s),
+            self.scenario.sensor.latency_s,
+        )
 
     def landmarks(self, lens: Lens) -> Landmarks:
         """In place of vision for the robot's camera."""
@@ -140,6 +154,10 @@ class Stage:
     def actors(self, time_s: float) -> tuple[Actor, ...]:
         """Everybody in the room."""
         return self.world.actors(time_s - self.start_s)
+
+    def drawn(self, time_s: float) -> tuple[Actor, ...]:
+        """All whom a picture shows: everybody in the room, and the pets."""
+        return self.actors(time_s) + self.world.pets(time_s - self.start_s)
 
     def light_at(self, time_s: float) -> float:
         """How bright the room is: a fault's light while there is one."""
@@ -204,10 +222,11 @@ class Stage:
                 self.witness(truth)
         self.plant.advance(now_s)
 
-    def _view(self, renderer: Renderer, time_s: float) -> Callable[[], Image]:
+    def _view(self, renderer: Renderer, imager: Imager, time_s: float) -> Callable[[], Image]:
         """What the robot's camera sees at a time, still to be drawn."""
         taken = self._take(time_s)
-        return lambda: renderer.draw(taken.camera_pose, taken.actors, taken.light)
+        pose, drawn = taken.camera_pose, taken.actors + self.world.pets(time_s - self.start_s)
+        return lambda: imager.develop(renderer.draw(pose, drawn), taken.light, pose, time_s)
 
     def _no_picture(self, time_s: float) -> Image:
         self._take(time_s)
@@ -222,11 +241,18 @@ class Stage:
 
     def _instant(self, time_s: float) -> Instant:
         """What was before the robot's camera at the frame nearest to a time: a latency may have been taken off."""
-        return min(self._taken, key=lambda taken: abs(taken.time_s - time_s))
+        taken = min(self._taken, key=lambda taken: abs(taken.time_s - time_s))
+        return taken._replace(light=self.scenario.sensor.as_usual(taken.light))
 
 
-def _portrait(renderer: Renderer, caller: Actor) -> Callable[[], Image]:
-    return lambda: renderer.draw_portrait(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
+def _portrait(renderer: Renderer, imager: Imager, caller: Actor, time_s: float) -> Callable[[], Image]:
+    pose = _portrait_pose(caller)
+
+    def draw() -> Image:
+        scene = renderer.draw_portrait(caller, CALLER_DISTANCE_M, aside_m=caller.position_m[1])
+        return imager.develop(scene, 1.0, pose, time_s)
+
+    return draw
 
 
 def _portrait_pose(caller: Actor) -> Matrix:

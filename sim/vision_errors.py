@@ -93,14 +93,17 @@ def key_of(seed: int, name: str) -> int:
 
 @compiled
 def features(view: Doubles, size_px: float, light: float, out: Doubles) -> None:
-    """What a view is like, in FEATURES numbers, the OWN_FEATURES first ones of which are a person's own too."""
+    """What a view is like, in FEATURES numbers, the OWN_FEATURES first ones of which are a person's own too.
+
+    Below a quarter of the usual light a webcam amplifies, and noise grows; below a 45th its pictures get dark.
+    """
     small = math.log2(max(size_px, 4.0) / _MIDDLE_PX)
     yaw, pitch, roll = view[sightlines.YAW_RAD], view[sightlines.PITCH_RAD], view[sightlines.ROLL_RAD]
     aside, lean = abs(yaw), abs(roll)
     sign = 1.0 if yaw > 0.0 else -1.0
     hidden, cut = view[sightlines.HIDDEN], view[sightlines.CUT]
-    dark = math.log2(min(max(light, 0.004), 4.0))
-    tiny, dim = max(0.0, -small), max(0.0, -dark - 1.0)
+    dark = math.log2(min(max(light, 0.0001), 4.0))
+    tiny, dim = max(0.0, -small), max(0.0, -dark - 2.0)
     out[0] = 1.0
     out[1] = small
     out[2] = min(aside, 1.2)
@@ -132,7 +135,7 @@ def features(view: Doubles, size_px: float, light: float, out: Doubles) -> None:
     out[28] = cut
     out[29] = max(0.0, cut - 0.25)
     out[30] = dark
-    out[31] = max(0.0, -dark - 3.0)
+    out[31] = max(0.0, -dark - 5.5)
     out[32] = max(0.0, dark)
     out[33] = aside * hidden
     out[34] = aside * tiny

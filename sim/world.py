@@ -5,9 +5,6 @@ All of it depends on the seed and the time alone, so that a picture can be drawn
 
 import math
 import random
-from typing import Literal
-
-import msgspec
 
 from sim import gestures
 from sim.crowd import SEATED_EYES, TICK_S, Crowd, Member, Mover
@@ -15,6 +12,7 @@ from sim.gestures import between, smooth
 from sim.minds import Mind, Timeline, Wandering, place_first
 from sim.paths import ground_for
 from sim.people import Actor
+from sim.pets import PetActor, pet_actor
 from sim.places import PLACES, room_of
 from sim.scenario import CallerPart, PersonPart, Scenario
 from sim.speech import Speech, mouth, small_talk
@@ -27,22 +25,12 @@ CALLER_GOES_S = 1.5
 CALLER_ASIDE_RAD = 0.9  # where a caller looks who looks away
 LOOK_S = 0.6
 MOUTH_BELOW_M = 0.07  # the eyes
+EASY_PACE_M_S = 0.7
+STRIDE_RAD = 0.42  # swing of a leg at an easy walk
 BOB_M = 0.015  # of the eyes, at an easy walk
 ADULT_EYES_M = 1.6
 LEAN_RAD = 0.2  # of the head, half-way down to a seat
 PET_APART_M = 0.35
-
-
-class Pet(msgspec.Struct, frozen=True, kw_only=True):
-    """A cat or dog at one moment: where it stands on the floor (room frame), and the phase of its steps."""
-
-    name: str
-    kind: Literal["cat", "dog"]
-    position_m: tuple[float, float, float]
-    yaw_rad: float
-    head_yaw_rad: float
-    gait_rad: float
-    speed_m_s: float
 
 
 class World:
@@ -81,19 +69,19 @@ class World:
             if before[place].is_here
         )
 
-    def pets(self, time_s: float) -> tuple[Pet, ...]:
+    def pets(self, time_s: float) -> tuple[PetActor, ...]:
         """All cats and dogs at a time."""
         tick, share = _tick(time_s)
         first = len(self._scenario.person)
         before, after = self._crowd.at(tick)[first:], self._crowd.at(tick + 1)[first:]
         return tuple(
-            Pet(
-                name=name,
-                kind=part.kind,
-                position_m=(_mix(a.x_m, b.x_m, share), _mix(a.y_m, b.y_m, share), 0.0),
+            pet_actor(
+                name,
+                part.kind,
+                (_mix(a.x_m, b.x_m, share), _mix(a.y_m, b.y_m, share)),
                 yaw_rad=between(a.body_rad, b.body_rad, share),
                 head_yaw_rad=between(a.head_rad, b.head_rad, share),
-                gait_rad=between(a.gait_rad, b.gait_rad, share) % (2 * math.pi),
+                gait_rad=between(a.gait_rad, b.gait_rad, share),
                 speed_m_s=math.hypot(b.vx_m_s, b.vy_m_s),
             )
             for name, part, a, b in zip(self._pet_names, self._scenario.pet, before, after, strict=True)
@@ -139,7 +127,7 @@ class World:
         speed = math.hypot(after.vx_m_s, after.vy_m_s)
         down = _mix(before.sitting, after.sitting, share)
         sitting = smooth(down)
-        bob = BOB_M * min(speed / 0.7, 2.0) * abs(math.sin(gait))
+        bob = BOB_M * min(speed / EASY_PACE_M_S, 2.0) * abs(math.sin(gait))
         said = self._crowd.members[place].mind.sayings(before.done, before.since_s)
         body = between(before.body_rad, after.body_rad, share)
         return Actor(
@@ -157,6 +145,7 @@ class World:
             blink=gestures.blink(t),
             smile=0.3 * max(0.0, math.sin(0.2 * t)),
             sitting=sitting,
+            stride_rad=STRIDE_RAD * min(speed / EASY_PACE_M_S, 1.5) * math.sin(gait),
         )
 
 

@@ -1,109 +1,116 @@
-"""Find seeds under which vision tells the simulated people apart: `python tools/cast.py [SEEDS] [PEOPLE]`.
+"""Find seeds under which vision tells the simulated people apart: `python tools/cast.py [SEEDS] [KEPT]`.
 
-Each name in the cast keeps its looks and tries SEEDS seeds. Every candidate is drawn in all VIEWS and embedded;
-candidates that vision misses in one view, or that are unlike themselves, fall out. Of the rest the PEOPLE with
-the greatest least distance between any two of them, over all pairs of views, are sought by local search from
-many starts, and printed to be written into `sim/people.py`. Half a second a candidate.
+Each name in the cast keeps its looks and tries SEEDS seeds. Every candidate is drawn in all views and embedded;
+candidates that vision misses in one view, or that are unlike themselves, fall out. For the rest one seed a name
+is sought that keeps the people farthest apart over all pairs of views, by local search from many starts, and
+printed to be written into `sim/cast.py`. Two seconds a candidate; what was seen is kept in the
+file KEPT, from which the next call goes on.
 """
 
 import itertools
 import math
 import sys
+from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.vision import Vision
-from drivers.camera import Lens
+from agent.likeness_trials import OTHER_ABOVE, embeddings
 from sim import people
-from sim.paint import LIPS, Share
-from sim.people import Actor
+from sim.cast import CAST, NAMES
+from sim.paint import LIPS, Look, Share
+from sim.people_views import LENS, VIEWS, portrait
 from sim.render import Renderer
 from sim.room import living_room
 
-LENS = Lens(width_px=640, height_px=480, focal_px=527.0)
-# Distance (m), yaw and pitch (rad): the tests' own.
-VIEWS = (
-    (0.7, 0.0, 0.0),
-    (0.9, 0.7, 0.0),
-    (1.2, -0.7, 0.1),
-    (1.2, 0.3, 0.0),
-    (2.0, 0.0, -0.1),
-    (2.0, -0.35, 0.0),
-)
-OWN_AT_MOST = 0.44
+OWN_AT_MOST = 0.48
 STARTS = 250
-TRIED_PER_MOVE = 6
+APART = 0.62  # a little more than identity asks of strangers
 Key = tuple[str, int]
 Doubles = NDArray[np.float64]
 
 
-def lips_of(seed: int, lips: Share) -> Share:
-    """A lipstick or a paleness of the seed's own."""
-    factor = np.random.default_rng(seed).uniform([0.85, 0.7, 0.75], [1.05, 1.15, 1.15])
-    red, green, blue = np.clip(np.array(lips) * factor, 0.0, 1.0).round(2).tolist()
+def lips_of(seed: int, look: Look) -> Share:
+    """A lipstick or a paleness of the seed's own: men wear none, and on dark skin lips differ less."""
+    low, high = (
+        ([0.88, 0.75, 0.8], [1.05, 1.15, 1.15]) if look.sex < 0.15 else ([0.97] * 3, [1.06, 1.25, 1.2])
+    )
+    factor = np.random.default_rng(seed).uniform(low, high)
+    paler = 0.45 * (1.0 - min(sum(look.skin) / 600.0, 1.0))
+    lips = np.array(LIPS) * factor
+    red, green, blue = np.clip(lips + paler * (1.0 - lips), 0.0, 1.0).round(2).tolist()
     return red, green, blue
 
 
-def candidates(seeds: int) -> dict[Key, Doubles]:
+def candidates(seeds: int, kept: Path) -> dict[Key, Doubles]:
     """Embeddings, view × 128, of every candidate that is found once in each view and stays like itself."""
     renderer = Renderer(LENS, living_room(), ())
-    found: dict[Key, Doubles] = {}
-    for name, look in people.CAST.items():
-        for seed in range(ord(name[0]) * 100, ord(name[0]) * 100 + seeds):
-            changed = msgspec.structs.replace(look, seed=seed, lips=lips_of(seed, LIPS))
+    seen: dict[Key, Doubles] = {}
+    if kept.exists():
+        with np.load(kept) as data:
+            seen = {(name.rsplit()[0], int(name.rsplit()[1])): data[name] for name in data.files}
+    for place in range(seeds):
+        for name in NAMES:
+            seed = ord(name[0]) * 100 + place
+            if (name, seed) in seen:
+                continue
+            look = CAST[name]
+            changed = msgspec.structs.replace(look, seed=seed, lips=lips_of(seed, look))
             renderer.add(people.build(name, changed, keep=False))
-            views = []
-            for distance_m, yaw_rad, pitch_rad in VIEWS:
-                actor = Actor(name=name, position_m=(0, 0, 1.6), yaw_rad=yaw_rad, pitch_rad=pitch_rad)
-                faces = Vision(LENS).see(renderer.draw_portrait(actor, distance_m), 0.0, 0).faces
-                views += [face.embedding for face in faces if face.embedding is not None]
-            own = max((math.dist(a, b) for a, b in itertools.combinations(views, 2)), default=math.inf)
-            if len(views) == len(VIEWS) and own < OWN_AT_MOST:
-                found[name, seed] = np.array(views, dtype=np.float64)
-    return found
+            found = embeddings(((name, portrait(renderer, name, view)) for view in VIEWS), LENS)
+            seen[name, seed] = np.array(
+                [np.full(128, math.nan) if face is None else face for _, face in found], dtype=np.float64
+            )
+        np.savez(kept, **{f"{name} {seed}": views for (name, seed), views in seen.items()})
+
+    def own(views: Doubles) -> float:
+        return max(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(views, 2))
+
+    return {
+        key: views for key, views in seen.items() if np.isfinite(views).all() and own(views) < OWN_AT_MOST
+    }
 
 
-def choose(found: dict[Key, Doubles], count: int) -> tuple[float, list[Key]]:
-    """The `count` candidates of different names whose least distance is greatest, as far as the search finds."""
+def choose(found: dict[Key, Doubles]) -> tuple[float, float, list[Key]]:
+    """One candidate a name; then the share of pairs of pictures that lie apart, and the least distance.
+
+    Sought is the least sum of what distances fall short of `APART`, by changing one person at a time.
+    """
     keys = list(found)
-    apart = np.array(
-        [
-            [np.linalg.norm(found[a][:, None] - found[b][None], axis=2).min() for b in keys]
-            for a in keys
-        ]
-    )  # fmt: skip
-    names = sorted({name for name, _ in keys})
+    faces = np.array(list(found.values()))
+    apart = np.array([np.linalg.norm(faces[:, :, None] - views[None, None], axis=3) for views in faces])
+    short = np.maximum(0.0, APART - apart).sum(axis=(2, 3))
+    of_name = [
+        np.array([i for i, key in enumerate(keys) if key[0] == name], dtype=np.int64) for name in NAMES
+    ]
+    if not all(len(own) for own in of_name):
+        raise SystemExit(
+            f"no seed is left for {[n for n, o in zip(NAMES, of_name, strict=True) if not len(o)]}"
+        )
     rng = np.random.default_rng(0)
-
-    def worth(chosen: list[int]) -> tuple[float, float]:
-        least = np.sort(apart[np.ix_(chosen, chosen)][np.triu_indices(count, 1)])
-        return round(float(least[0]), 3), float(least[:6].sum())
-
-    best: tuple[tuple[float, float], list[int]] = ((-1.0, 0.0), [])
+    best: tuple[float, list[int]] = (math.inf, [])
     for _ in range(STARTS):
-        start = rng.permutation(names)[:count]
-        chosen = [int(rng.choice([i for i, key in enumerate(keys) if key[0] == name])) for name in start]
-        value, is_better = worth(chosen), True
+        chosen = [int(rng.choice(own)) for own in of_name]
+        is_better = True
         while is_better:
             is_better = False
-            for place in range(count):
+            for place, own in enumerate(of_name):
                 others = chosen[:place] + chosen[place + 1 :]
-                taken = {keys[i][0] for i in others}
-                free = [i for i, key in enumerate(keys) if key[0] not in taken]
-                for i in sorted(free, key=lambda i: -apart[i, others].min())[:TRIED_PER_MOVE]:
-                    trial = [*others[:place], i, *others[place:]]
-                    if worth(trial) > value:
-                        chosen, value, is_better = trial, worth(trial), True
-        best = max(best, (value, chosen))
-    return best[0][0], sorted(keys[i] for i in best[1])
+                worth = short[np.ix_(own, others)].sum(axis=1)
+                if worth.min() < short[chosen[place], others].sum() - 1e-9:
+                    chosen[place], is_better = int(own[worth.argmin()]), True
+        best = min(
+            best, (float(short[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)].sum()), chosen)
+        )
+    pairs = np.array([apart[a, b] for a, b in itertools.combinations(best[1], 2)])
+    return float((pairs > OTHER_ABOVE).mean()), float(pairs.min()), [keys[i] for i in best[1]]
 
 
 if __name__ == "__main__":
-    numbers = [int(text) for text in sys.argv[1:]]
-    pool = candidates(numbers[0] if numbers else 22)
-    least, cast = choose(pool, numbers[1] if len(numbers) > 1 else 10)
-    print(f"{len(pool)} candidates; {len(cast)} people at least {least} apart")  # noqa: T201 - a tool's output
+    tried = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    pool = candidates(tried, Path(sys.argv[2] if len(sys.argv) > 2 else "cast.npz"))
+    share, least, cast = choose(pool)
+    print(f"{len(pool)} candidates; {share:.4f} of pairs > {OTHER_ABOVE}, least {least:.3f}")  # noqa: T201 - a tool's output
     for name, seed in cast:
-        print(name, seed, lips_of(seed, LIPS))  # noqa: T201 - a tool's output
+        print(name, seed, lips_of(seed, CAST[name]))  # noqa: T201 - a tool's output

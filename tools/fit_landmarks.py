@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from check_landmarks import ASTRAY, by_model, by_vision, check, table
+from check_landmarks import ASTRAY, judge
 from numpy.typing import NDArray
 from random_scenes import LENS, NAMES, Clip, Doubles, Studio, clip
 
@@ -30,7 +30,7 @@ from sim.stage import RATE_HZ
 from sim.vision_errors import FEATURES, FITTED, FOUND, LOOK_FEATURES, OWN_FEATURES, OWN_LOOK_FEATURES, TARGETS
 
 CLIPS, CHECKED_SHARE = 600, 0.25
-FRAMES, CHECKED_FRAMES = 6, 12
+FRAMES = 6
 DETECTOR_FLOOR = 0.02  # the least score that is told apart from nothing
 LOGITS = (-4.0, 6.0)
 BEHIND_RAD = 1.7
@@ -345,12 +345,7 @@ def main(clips: int) -> None:
         "faces": len(samples),
     }
     write(fit(samples), about)
-    scenes = [clip(rng, CHECKED_FRAMES) for _ in range(round(clips * CHECKED_SHARE))]
-    films = {
-        "pixels": [by_vision(scene, studio) for scene in scenes],
-        "landmarks": [by_model(scene, number) for number, scene in enumerate(scenes)],
-    }
-    print(table(check(scenes, films)))
+    judge(rng, round(clips * CHECKED_SHARE), studio)
 
 
 def write(arrays: dict[str, Any], about: dict[str, Any]) -> None:

@@ -163,8 +163,8 @@ def make(wheel: Path) -> dict[str, NDArray[np.generic]]:
         for name in names:
             folder, _, stem = name.rpartition("/")
             if name.endswith(".target.gz") and folder.removeprefix(base + "targets/") in FOLDERS:
-                if "baby" in stem or "child" in stem:
-                    continue
+                if "baby" in stem or ("child" in stem and "universal" in stem):
+                    continue  # children of school age only
                 key = f"{folder.rpartition('/')[2]}.{stem.removesuffix('.target.gz')}"
                 index, delta = _read_morph(gzip.decompress(archive.read(name)).decode())
             elif name.endswith(".target") and folder == ROOT + "faceunits01/targets/faceunits":

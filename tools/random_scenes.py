@@ -18,7 +18,8 @@ from sim import people, sightlines
 from sim.people import Actor
 from sim.render import Renderer, portrait_pose
 from sim.room import living_room
-from sim.stage import CALL_VIEW_RAD, HEIGHT_PX, WIDTH_PX
+from sim.sensor import Imager, Sensor
+from sim.stage import CALL_VIEW_RAD, HEIGHT_PX, RATE_HZ, WIDTH_PX
 
 LENS = lens_for(WIDTH_PX, HEIGHT_PX, 1.1)
 CALL_LENS = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
@@ -47,7 +48,7 @@ class Clip(NamedTuple):
 
 def clip(rng: np.random.Generator, frames: int) -> Clip:
     """A scene at random."""
-    light = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(math.log(0.015), math.log(2.0))))
+    light = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(math.log(0.0003), math.log(2.0))))
     names = [str(name) for name in rng.permutation(NAMES)[:3]]
     if rng.random() < CALL_SHARE:
         steps = [_portrait(rng, names[0])] * frames
@@ -131,9 +132,16 @@ class Studio:
     def __init__(self) -> None:
         self._room = Renderer(LENS, ROOM, NAMES)
         self._call = Renderer(CALL_LENS, ROOM, NAMES)
+        self._scene: Clip | None = None
+        self._imager = Imager(Sensor(), LENS, "")
 
     def picture(self, scene: Clip, k: int) -> Image:
-        if scene.lens is LENS:
-            return self._room.draw(scene.poses[k], scene.actors[k], scene.light)
+        """Frame `k` of a clip; a clip's frames in their order."""
+        if scene is not self._scene:
+            self._scene, self._imager = scene, Imager(Sensor(), scene.lens, f"{scene.light}")
         actor, pose = scene.actors[k][0], scene.poses[k]
-        return self._call.draw_portrait(actor, float(pose[0, 3]) - actor.position_m[0])
+        if scene.lens is LENS:
+            drawn = self._room.draw(pose, scene.actors[k])
+        else:
+            drawn = self._call.draw_portrait(actor, float(pose[0, 3]) - actor.position_m[0])
+        return self._imager.develop(drawn, scene.light, pose, k / RATE_HZ)

@@ -40,7 +40,7 @@ export class TapeBar {
   // Where the server is with it.
   show({ time_s, rate }) {
     this.rate = rate;
-    $("play").textContent = rate ? "⏸" : "▶";
+    $("play").textContent = rate ? "❙❙" : "▶";
     $("play").setAttribute("aria-label", rate ? "hold" : "play");
     $("play").setAttribute("aria-pressed", Boolean(rate));
     if (this.isHeld || !this.tape) return;

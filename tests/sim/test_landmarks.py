@@ -1,4 +1,7 @@
-"""Landmarks mode against pixels mode: the same verdicts, vision's own rules, and a fit that is up to date."""
+"""Landmarks mode against pixels mode: the same verdicts, vision's own rules, and a fit that is up to date.
+
+A short scene in both modes is in test_living_room.
+"""
 
 import hashlib
 import json
@@ -98,24 +101,17 @@ def test_a_dark_room_shows_nobody_and_a_lost_face_comes_back_with_its_number() -
     light = 1.0
     one = Landmarks(LENS, lambda time_s: Instant(time_s, EYE, (AHEAD,), light), sightlines.blocks_of(None), 1)
     first = [one.see(k / 20, k) for k in range(10)][-1]
-    light = 0.002
+    light = 0.0002
     assert [one.see(k / 20, k) for k in range(10, 18)] == [()] * 8
     light = 1.0
     again = [one.see(k / 20, k) for k in range(18, 28)][-1]
     assert [face.track for face in first] == [face.track for face in again] == [1]
-    light = 0.002
+    light = 0.0002
     for k in range(28, 60):
         assert one.see(k / 20, k) == ()
     light = 1.0
     later = [one.see(k / 20, k) for k in range(60, 70)][-1]
     assert [face.track for face in later] == [2], "gone for longer than vision coasts: a new number"
-
-
-def test_a_short_scene_goes_as_in_pixels_mode() -> None:
-    one, other = (play("living-room", fidelity, 1, 3.0) for fidelity in ("landmarks", "pixels"))
-    assert one.frames == other.frames
-    assert one.locked_onto == other.locked_onto
-    assert one.lock_share == pytest.approx(other.lock_share, abs=0.1)
 
 
 def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The renderer: same scene same bytes, things where geometry says, and no harm from odd input."""
 
+import functools
 import math
 import time
 
@@ -19,7 +20,12 @@ from sim.room import Block, Room, living_room
 
 LENS = Lens(width_px=320, height_px=240, focal_px=264.0)
 WATCHED = tuple(NAMES[:2])
-RENDERER = Renderer(LENS, living_room(), WATCHED)
+
+
+@functools.cache
+def watching() -> Renderer:
+    """Made at its first use: only the worker that draws pays for it."""
+    return Renderer(LENS, living_room(), WATCHED)
 
 
 def camera(x_m: float = 0.0, yaw_rad: float = 0.0, pitch_rad: float = 0.0, height_m: float = 1.1) -> Matrix:
@@ -42,15 +48,15 @@ def changed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_the_same_scene_gives_the_same_bytes() -> None:
     actors = (facing(WATCHED[0], 1.5), facing(WATCHED[1], 2.5, 0.4))
-    first = RENDERER.draw(camera(), actors)
-    RENDERER.draw(camera(yaw_rad=0.5), ())
-    again = RENDERER.draw(camera(), actors[::-1])
+    first = watching().draw(camera(), actors)
+    watching().draw(camera(yaw_rad=0.5), ())
+    again = watching().draw(camera(), actors[::-1])
     assert np.array_equal(first, again)
     assert np.array_equal(first, Renderer(LENS, living_room(), WATCHED).draw(camera(), actors))
 
 
 def test_the_picture_changes_when_the_camera_turns() -> None:
-    before, after = RENDERER.draw(camera(), ()), RENDERER.draw(camera(yaw_rad=0.1), ())
+    before, after = watching().draw(camera(), ()), watching().draw(camera(yaw_rad=0.1), ())
     assert changed(before, after).mean() > 0.5
 
 
@@ -59,7 +65,7 @@ def test_a_turn_to_the_left_moves_the_person_to_the_right() -> None:
     columns = []
     for yaw_rad in (0.0, 0.3):
         pose = camera(yaw_rad=yaw_rad)
-        mask = changed(RENDERER.draw(pose, ()), RENDERER.draw(pose, (actor,)))
+        mask = changed(watching().draw(pose, ()), watching().draw(pose, (actor,)))
         columns.append(float(np.nonzero(mask)[1].mean()))
     assert columns[0] == pytest.approx(LENS.width_px / 2, abs=8)
     assert columns[1] - columns[0] == pytest.approx(LENS.focal_px * math.tan(0.3), abs=15)
@@ -67,7 +73,7 @@ def test_a_turn_to_the_left_moves_the_person_to_the_right() -> None:
 
 def test_feet_stand_on_the_floor_and_no_part_floats() -> None:
     pose = camera(pitch_rad=0.25)
-    mask = changed(RENDERER.draw(pose, ()), RENDERER.draw(pose, (facing(WATCHED[1], 3.0),)))
+    mask = changed(watching().draw(pose, ()), watching().draw(pose, (facing(WATCHED[1], 3.0),)))
     rows = np.nonzero(mask.any(axis=1))[0]
     assert len(rows) == rows[-1] - rows[0] + 1
     down = math.atan2(1.1, 2.95) - 0.25
@@ -76,9 +82,9 @@ def test_feet_stand_on_the_floor_and_no_part_floats() -> None:
 
 def test_a_nearer_person_hides_a_farther_one() -> None:
     near = facing(WATCHED[0], 1.0)
-    with_both = RENDERER.draw(camera(height_m=1.5), (near, facing(WATCHED[1], 3.0)))
+    with_both = watching().draw(camera(height_m=1.5), (near, facing(WATCHED[1], 3.0)))
     head = slice(100, 130), slice(150, 170)
-    assert np.array_equal(with_both[head], RENDERER.draw(camera(height_m=1.5), (near,))[head])
+    assert np.array_equal(with_both[head], watching().draw(camera(height_m=1.5), (near,))[head])
 
 
 def test_a_wall_hides_who_stands_behind_it() -> None:
@@ -92,8 +98,8 @@ def test_a_wall_hides_who_stands_behind_it() -> None:
 @pytest.mark.parametrize("part", ["mouth", "blink", "smile"])
 def test_an_expression_changes_the_face_and_nothing_else(part: str) -> None:
     actor = Actor(name=WATCHED[0], position_m=(0.0, 0.0, 1.6))
-    still = RENDERER.draw_portrait(actor)
-    moved = RENDERER.draw_portrait(Actor(name=WATCHED[0], position_m=(0.0, 0.0, 1.6), **{part: 1.0}))
+    still = watching().draw_portrait(actor)
+    moved = watching().draw_portrait(Actor(name=WATCHED[0], position_m=(0.0, 0.0, 1.6), **{part: 1.0}))
     rows, columns = np.nonzero(changed(still, moved))
     assert len(rows) > 50
     half_face_px = LENS.focal_px * 0.14 / 0.6
@@ -102,9 +108,9 @@ def test_an_expression_changes_the_face_and_nothing_else(part: str) -> None:
 
 def test_a_dark_room_is_dark() -> None:
     actors = (facing(WATCHED[0], 1.5),)
-    bright, dark = RENDERER.draw(camera(), actors), RENDERER.draw(camera(), actors, light=0.2)
+    bright, dark = watching().draw(camera(), actors), watching().draw(camera(), actors, light=0.2)
     assert dark.mean() == pytest.approx(0.2 * bright.mean(), rel=0.15)
-    assert not RENDERER.draw(camera(), actors, light=0.0).any()
+    assert not watching().draw(camera(), actors, light=0.0).any()
 
 
 def test_vision_sees_the_turn_of_the_head_with_its_sign() -> None:
@@ -139,18 +145,18 @@ def test_any_pose_gives_a_whole_picture(
     x_m: float, y_m: float, z_m: float, yaw_rad: float, pitch_rad: float, light: float
 ) -> None:
     actor = Actor(name=WATCHED[0], position_m=(x_m, y_m, z_m), yaw_rad=yaw_rad, pitch_rad=pitch_rad)
-    image = RENDERER.draw(camera(yaw_rad=yaw_rad, pitch_rad=pitch_rad), (actor,), light)
+    image = watching().draw(camera(yaw_rad=yaw_rad, pitch_rad=pitch_rad), (actor,), light)
     assert image.shape == (LENS.height_px, LENS.width_px, 3) and image.dtype == np.uint8
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_pose_that_is_no_number_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        RENDERER.draw(camera(x_m=bad), ())
+        watching().draw(camera(x_m=bad), ())
     with pytest.raises(ValueError, match=WATCHED[0]):
-        RENDERER.draw(camera(), (facing(WATCHED[0], bad),))
+        watching().draw(camera(), (facing(WATCHED[0], bad),))
     with pytest.raises(ValueError, match="light"):
-        RENDERER.draw(camera(), (), light=bad)
+        watching().draw(camera(), (), light=bad)
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -16,7 +16,7 @@ CONFIG = Config(model=ModelConfig(enabled=False), motion=MotionConfig(idle="off"
 
 async def _turn_away(scenario: Path, stall_s: float) -> tuple[list[float], list[float]]:
     """Times and yaw while the arm turns by .9 rad, with a stall in the middle."""
-    options = app.Options(scenario=str(scenario))
+    options = app.Options(scenario=str(scenario), fidelity="landmarks")
     loop = asyncio.get_running_loop()
     assert isinstance(loop, clock.VirtualLoop)
     stalled_s = stall_s
@@ -58,7 +58,7 @@ def test_the_arm_arrives_and_never_jerks(empty_room: Path, stall_s: float) -> No
 
 def test_a_gesture_goes_on_after_a_stall(empty_room: Path) -> None:
     async def nod() -> tuple[str, float]:
-        options = app.Options(scenario=str(empty_room))
+        options = app.Options(scenario=str(empty_room), fidelity="landmarks")
         loop = asyncio.get_running_loop()
         assert isinstance(loop, clock.VirtualLoop)
         async with app.devices(CONFIG, options, is_virtual=True) as parts:
@@ -86,7 +86,7 @@ def test_a_gesture_goes_on_after_a_stall(empty_room: Path) -> None:
 
 def test_what_was_refused_is_not_made_later(empty_room: Path) -> None:
     async def play() -> list[float]:
-        options = app.Options(scenario=str(empty_room))
+        options = app.Options(scenario=str(empty_room), fidelity="landmarks")
         loop = asyncio.get_running_loop()
         tilts: list[float] = []
         async with app.devices(CONFIG, options, is_virtual=True) as parts:

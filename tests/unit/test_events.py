@@ -47,7 +47,7 @@ async def test_every_listener_gets_every_reply() -> None:
 
 async def test_the_table_of_channels_names_what_the_bus_has() -> None:
     bus = Bus()
-    assert all(isinstance(getattr(bus, channel.name), Latest) for channel in CHANNELS)
+    assert all(isinstance(getattr(bus, channel.name), Latest | Inbox) for channel in CHANNELS)
 
 
 async def test_a_tap_sees_what_is_recorded_and_nothing_else() -> None:
@@ -55,5 +55,5 @@ async def test_a_tap_sees_what_is_recorded_and_nothing_else() -> None:
     seen: list[str] = []
     bus.tap(lambda channel, _value, _time_s: seen.append(channel))
     for channel in CHANNELS:
-        getattr(bus, channel.name).put("anything", 0.0)
+        getattr(bus, channel.name).put("anything")
     assert seen == [channel.name for channel in CHANNELS if channel.is_recorded]
