@@ -59,7 +59,7 @@ class App:
         self.arm = Arm(parts.body, self.bus, self.figures, config.motion.idle, parts.board_says)
         self.eye = Eye("camera", parts.camera, self.bus.frames, parts.camera_says, config.camera.latency_s)
         self.watcher = Watcher(parts.body, self.bus, self.arm.pose_history, self.figures)
-        self.planner = Planner()
+        self.planner = Planner(has_model=config.model.enabled)
         self.reports: Latest[PlanReport] = Latest()
         self.remote: Remote | None = None
         self.recorder: Recorder | None = None

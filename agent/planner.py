@@ -53,13 +53,18 @@ class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planner:
-    """Plans and carries out orders. `run` may be called again while it runs, from other tasks."""
+    """Plans and carries out orders. `run` may be called again while it runs, from other tasks.
 
-    def __init__(self, skills: Mapping[str, Skill] | None = None, plan_s: float = PLAN_S) -> None:
+    With `has_model` its prompt is made here, which takes 0.2 s: later the robot moves and could not wait.
+    """
+
+    def __init__(
+        self, skills: Mapping[str, Skill] | None = None, plan_s: float = PLAN_S, *, has_model: bool = True
+    ) -> None:
         self.skills = registry() if skills is None else skills
         self.language = Language(skill.signature for skill in self.skills.values())
         self.sentences = Sentences(self.skills, self.language)
-        self.prompt = Prompt(self.language, self.sentences)
+        self._prompt = Prompt(self.language, self.sentences) if has_model else None
         self.status = PlannerStatus(state="off")
         self._plan_s = plan_s
         self._model: Model | None = None
@@ -68,6 +73,12 @@ class Planner:
         self._stops = 0
         self._waiting = 0
         self._proposed: Plan | None = None
+
+    @property
+    def prompt(self) -> Prompt:
+        """How the model is asked; there is none without one."""
+        assert self._prompt is not None
+        return self._prompt
 
     def set_status(self, status: PlannerStatus) -> None:
         """What to answer while there is no model; the preparation tells it."""
