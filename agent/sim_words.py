@@ -50,7 +50,9 @@ def _sim_options(parser: argparse.ArgumentParser) -> None:
         "--physics", choices=("light", "mujoco"), default="light", help="of the body; mujoco is an extra"
     )
     parser.add_argument("--real", action="store_true", help="in real time, the firmware as a process")
-    parser.add_argument("--no-model", action="store_true", help="without the language model")
+    parser.add_argument(
+        "--model", action="store_true", help="with the language model; its answers take their own time"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the verdict, or the sweep's summary, as JSON"
     )
@@ -75,7 +77,7 @@ def _sim(options: argparse.Namespace) -> int:
     if "all" in names:
         names = [each.name for each in rehearsal.scenarios() if options.real or not each.needs_real_time]
     plan = sweep.Job(
-        config=Config(model=configs.ModelConfig(enabled=not options.no_model)),
+        config=Config(model=configs.ModelConfig(enabled=options.model)),
         options=app.Options(fidelity=options.fidelity, physics=options.physics),
         seconds=options.seconds,
         is_real=options.real,

@@ -69,7 +69,7 @@ async def test_wrong_words_and_files_end_with_one_line(shell: Shell) -> None:
         ),
         (("sim", written(folder, "s2.toml", "nmae = 1")), 2, "`nmae`"),
         (("sim", "nowhere"), 2, "there are: board-restart"),
-        (("sim", "living-room", "--record", "/nowhere/x.mcap", "--no-model"), 2, "cannot be written"),
+        (("sim", "living-room", "--record", "/nowhere/x.mcap"), 2, "cannot be written"),
         ((*run, "--name", "a b"), 2, "$.name"),
         ((*run, "--page-port", "0"), 2, "$.page.port"),
         ((*run, "--port", "/dev/ttyNONE"), 2, "--camera 0"),

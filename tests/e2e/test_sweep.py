@@ -20,7 +20,7 @@ from tests.e2e.shell import ROOT, Running, Shell
 pytestmark = pytest.mark.e2e
 
 PLAY_S = 240.0  # for a dozen short runs, on a machine that does other things as well
-QUICK = ("--fidelity", "landmarks", "--no-model", "--seconds", "6", "--json")
+QUICK = ("--fidelity", "landmarks", "--seconds", "6", "--json")
 SEEDS = 8
 
 
@@ -147,9 +147,9 @@ async def test_what_makes_no_sense_is_one_line(shell: Shell) -> None:
         (("living-room", "nowhere", "--seed", "1:3"), 2, "there are:"),
         (("living-room", "--seed", "1:3", "--video", "x.mp4"), 2, "--video is for one scenario"),
         (("living-room", "--seed", "1:3", "--out", here), 2, "take --out DIR"),
-        (("living-room", "--video", "/nowhere/x.mp4", "--no-model"), 2, "cannot be written"),
-        (("living-room", "--video", "x.avi", "--no-model"), 2, ".mp4"),
-        (("living-room", "--html", "/nowhere/x.html", "--no-model"), 2, "cannot be written"),
+        (("living-room", "--video", "/nowhere/x.mp4"), 2, "cannot be written"),
+        (("living-room", "--video", "x.avi"), 2, ".mp4"),
+        (("living-room", "--html", "/nowhere/x.html"), 2, "cannot be written"),
         (("living-room", "--seed", "1:3", "--cluster", "house"), 2, "no address like tcp://"),
         (
             ("living-room", "--seed", "1:3", "--cluster", f"tcp://127.0.0.1:{free_port()}"),
@@ -241,7 +241,7 @@ async def test_a_cluster_comes_to_the_same_though_a_worker_is_killed(
 
 async def test_a_film_shows_both_views(shell: Shell) -> None:
     file = shell.folder / "run.mp4"
-    options = ("--seconds", "2", "--fidelity", "landmarks", "--no-model", "--video", str(file))
+    options = ("--seconds", "2", "--fidelity", "landmarks", "--video", str(file))
     running = await shell.start("sim", "crowd-crossing", *options)
     async with asyncio.timeout(PLAY_S):
         await running.stop_reading()

@@ -132,7 +132,7 @@ def test_the_same_bytes_whatever_the_hashes_and_on_one_core(tmp_path: Path) -> N
     digests = set()
     for number, (hashes, cores) in enumerate([("0", ()), ("1", ()), ("2", ("taskset", "-c", "0"))]):
         file = tmp_path / f"{number}.mcap"
-        words = ("sim", "living-room", "--seed", "3", "--seconds", "3", "--no-model", "--record", str(file))
+        words = ("sim", "living-room", "--seed", "3", "--seconds", "3", "--record", str(file))
         environment = {**os.environ, "PYTHONHASHSEED": hashes}
         ended = subprocess.run((*cores, sys.executable, "-m", "agent", *words), cwd=ROOT, env=environment)
         assert ended.returncode in (0, 1)  # so early it has not yet done what is expected at the end
