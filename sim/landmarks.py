@@ -102,7 +102,7 @@ class Landmarks:
         errors = self._errors
         rows = vision_errors.looks(
             view, instant.light, self._lens.width_px, self._people, self._keys, time_s, frame,
-            errors.weights, errors.own, errors.noise, errors.lasting,
+            errors.weights, errors.own, errors.noise, errors.jitter, errors.lasting,
             errors.scales[vision_errors.TOGETHER],
         )  # fmt: skip
         looks = dict(zip(names, rows.tolist(), strict=True))

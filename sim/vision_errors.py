@@ -1,9 +1,9 @@
 """How wrong vision is: errors fitted to what it saw in pictures of known scenes, drawn for any view of a face.
 
 `tools/fit_landmarks.py` writes the numbers. Every quantity is a weighted sum of what the view is like (the same
-features for all, plus what is one person's own), and noise whose size depends on the view, part of which stays
-for a while and part of which is new in each frame. The noise is a hash of seed, person, quantity and time, so
-it depends on nothing that ran before.
+features for all, plus what is one person's own), and noise: a part that stays while the view stays, and a part that
+is new in each frame, whose sizes depend on the view each by itself. The noise is a hash of seed, person, quantity,
+time and view, so it depends on nothing that ran before.
 """
 
 import hashlib
@@ -37,6 +37,8 @@ OWN_LOOK_FEATURES = 9
 NUMBERS = 128  # of an embedding
 _DETECTOR_WIDTH_PX = 640.0  # the detector sees every picture at one size; a face's size counts at this width
 _MIDDLE_PX = 64.0
+STAYS_S = 20.0  # of errors of place and pose, where nothing moves
+TURN_RAD, NEARER = 1.0, 0.7  # after which such errors are others; the latter a logarithm of size
 
 Vector = NDArray[np.float32]
 Wholes = NDArray[np.int64]
@@ -48,9 +50,10 @@ class Errors(NamedTuple):
     people: tuple[str, ...]
     weights: Doubles  # T × K
     own: Doubles  # P × T × J
-    noise: Doubles  # T × K, of the logarithm of the noise's standard deviation
+    noise: Doubles  # T × K, of the logarithm of the standard deviation of the noise that stays
+    jitter: Doubles  # T × K, the same of what is new in each frame
     lasting: (
-        Doubles  # T + 1 × 2: share of the variance that stays, and for how many seconds; the last: embeddings
+        Doubles  # 3 × 2: share of the variance that stays, for how many seconds; FOUND, FITTED, embeddings
     )
     look: Doubles  # L × 128
     own_look: Doubles  # P × M × 128
@@ -171,11 +174,10 @@ def look_features(phi: Doubles, out: Doubles) -> None:
 @compiled
 def looks(
     view: Doubles, light: float, width_px: float, people: Wholes, keys: Wholes, time_s: float, frame: int,
-    weights: Doubles, own: Doubles, noise: Doubles, lasting: Doubles,
-    together: float,
+    weights: Doubles, own: Doubles, noise: Doubles, jitter: Doubles, lasting: Doubles, together: float,
 ) -> Doubles:  # fmt: skip
     """What vision would say of each row of `sightlines.faces_in_view`: one column a target, in pixels, rad, m."""
-    out = np.zeros((len(view), len(lasting) - 1))
+    out = np.zeros((len(view), len(weights)))
     phi = np.zeros(FEATURES)
     for i in range(len(view)):
         size_px = view[i, sightlines.SIZE_PX]
@@ -193,12 +195,23 @@ def looks(
                 spread += noise[target, k] * phi[k]
             for k in range(OWN_FEATURES):
                 value += own[people[i], target, k] * phi[k]
-            deviate = _deviate(keys[i], target, time_s, frame, lasting[target, 0], lasting[target, 1])
-            if target == FOUND:
-                found = deviate
-            elif target == FITTED:
-                deviate = together * found + math.sqrt(1.0 - together * together) * deviate
-            out[i, target] = value + math.exp(min(spread, 3.0)) * deviate
+            if target <= FITTED:
+                deviate = _deviate(keys[i], target, time_s, frame, lasting[target, 0], lasting[target, 1])
+                if target == FOUND:
+                    found = deviate
+                else:
+                    deviate = together * found + math.sqrt(1.0 - together * together) * deviate
+                out[i, target] = value + math.exp(min(spread, 3.0)) * deviate
+            else:
+                shake = 0.0
+                for k in range(FEATURES):
+                    shake += jitter[target, k] * phi[k]
+                place = time_s / STAYS_S + _place(view[i], size_px)
+                out[i, target] = (
+                    value
+                    + math.exp(min(spread, 1.0)) * _slow(keys[i], target, place)
+                    + math.exp(min(shake, 1.0)) * _normal(keys[i], target, frame, 2)
+                )
         out[i, BOX_X] = view[i, sightlines.X_PX] + size_px * out[i, BOX_X]
         out[i, BOX_Y] = view[i, sightlines.Y_PX] + size_px * out[i, BOX_Y]
         out[i, BOX_WIDTH] = size_px * math.exp(min(out[i, BOX_WIDTH], 1.0))
@@ -244,12 +257,25 @@ def embedding(
 @compiled
 def _deviate(key: int, what: int, time_s: float, frame: int, share: float, stays_s: float) -> float:
     """Noise of variance one: a part that changes over `stays_s`, and a part that is new in each frame."""
-    when = time_s / stays_s + 0.61803 * what  # not everything changes at the same moment
+    slow = _slow(key, what, time_s / stays_s)
+    return math.sqrt(share) * slow + math.sqrt(1.0 - share) * _normal(key, what, frame, 2)
+
+
+@compiled
+def _slow(key: int, what: int, when: float) -> float:
+    """Noise of variance one that moves on from one whole number of `when` to the next."""
+    when += 0.61803 * what  # not everything changes at the same moment
     knot = math.floor(when)
     part = when - knot
     slow = (1.0 - part) * _normal(key, what, int(knot), 1) + part * _normal(key, what, int(knot) + 1, 1)
-    slow /= math.sqrt(part * part + (1.0 - part) * (1.0 - part))
-    return math.sqrt(share) * slow + math.sqrt(1.0 - share) * _normal(key, what, frame, 2)
+    return float(slow / math.sqrt(part * part + (1.0 - part) * (1.0 - part)))
+
+
+@compiled
+def _place(view: Doubles, size_px: float) -> float:
+    """How far along a view is: errors that stay are others when the face has turned or come nearer by so much."""
+    turned_rad = float(view[sightlines.YAW_RAD] + view[sightlines.PITCH_RAD])
+    return turned_rad / TURN_RAD + math.log(max(size_px, 1.0)) / NEARER
 
 
 @compiled

@@ -150,7 +150,8 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
         "weights": np.zeros((count, FEATURES)),
         "own": np.zeros((len(NAMES), count, OWN_FEATURES)),
         "noise": np.zeros((count, FEATURES)),
-        "lasting": np.zeros((count + 1, 2)),
+        "jitter": np.zeros((count, FEATURES)),
+        "lasting": np.zeros((3, 2)),
     }
     slope = 1.0
     surprises: list[tuple[Doubles, NDArray[np.bool_]]] = []
@@ -170,24 +171,51 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
             continue
         common, own = _mixed(x, y[:, None], who, OWN_FEATURES, 1.0, 12.0)
         rest = y - x @ common[:, 0] - np.einsum("nk,nk->n", x[:, :OWN_FEATURES], own[who, :, 0])
-        # The mean of the logarithm of a normal deviate's size is -.635.
-        size = np.log(np.maximum(np.abs(rest), 0.05 * rest.std())) + 0.6
-        noise = _ridge(x, size[:, None], 10.0)[:, 0]
-        scale = np.exp(np.minimum(x @ noise, 3.0))
-        noise[0] += math.log(float(np.sqrt(np.mean((rest / scale) ** 2))))
-        scale = np.exp(np.minimum(x @ noise, 3.0))
-        found["weights"][target], found["own"][:, target], found["noise"][target] = (
-            common[:, 0],
-            own[:, :, 0],
-            noise,
-        )
-        found["lasting"][target] = _lasting(order, (rest / scale)[:, None])
+        found["weights"][target], found["own"][:, target] = common[:, 0], own[:, :, 0]
+        clips, mean = _clip_means(order, rest)
+        found["noise"][target] = _log_size(x[clips], mean, 30.0)
+        middle, bend = _bends(order, rest)
+        found["jitter"][target] = _log_size(x[middle], bend / math.sqrt(6.0), 30.0)
     found |= _fit_looks(samples, near, person, found["lasting"])
     (one, is_one), (other, is_other) = surprises
     both = is_one & is_other
     together = math.sin(math.pi / 2 * float(np.clip((one * other)[both].mean(), 0.0, 1.0)))
     found["scales"] = np.array([*found["scales"], slope, together])
     return found
+
+
+def _log_size(x: Doubles, errors: Doubles, weight: float) -> Doubles:
+    """Weights of the logarithm of the standard deviation of errors about zero."""
+    # The mean of the logarithm of a normal deviate's size is -.635.
+    size = np.log(np.maximum(np.abs(errors), 0.05 * errors.std())) + 0.6
+    noise = _ridge(x, size[:, None], weight)[:, 0]
+    scale = np.exp(np.minimum(x @ noise, 1.0))
+    noise[0] += math.log(float(np.sqrt(np.median((errors / scale) ** 2) / 0.455)))
+    return noise
+
+
+def _clip_means(order: list[tuple[int, int, int]], rest: Doubles) -> tuple[NDArray[np.intp], Doubles]:
+    """A row of each face in each clip, from its middle, and the mean of its errors."""
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, (number, person, _) in enumerate(order):
+        rows.setdefault((number, person), []).append(row)
+    middle = np.array([each[len(each) // 2] for each in rows.values()], dtype=np.intp)
+    return middle, np.array([rest[each].mean() for each in rows.values()])
+
+
+def _bends(order: list[tuple[int, int, int]], rest: Doubles) -> tuple[NDArray[np.intp], Doubles]:
+    """Second differences of the errors over three frames, and the rows in the middle.
+
+    Of noise that is new in each frame they have six times the variance, and of what moves evenly nothing.
+    """
+    rows = {key: row for row, key in enumerate(order)}
+    three = [
+        (rows[c, p, f - 1], row, rows[c, p, f + 1])
+        for (c, p, f), row in rows.items()
+        if (c, p, f - 1) in rows and (c, p, f + 1) in rows
+    ]
+    before, middle, after = np.array(three, dtype=np.intp).reshape(-1, 3).T
+    return middle, rest[before] - 2.0 * rest[middle] + rest[after]
 
 
 def _probit(x: Doubles, is_so: NDArray[np.bool_], who: NDArray[np.intp]) -> tuple[Doubles, Doubles, Doubles]:

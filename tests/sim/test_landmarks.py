@@ -5,6 +5,8 @@ A short scene in both modes is in test_living_room.
 
 import hashlib
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -30,9 +32,9 @@ EYE = transform(rotation("z", 0.0), (0.0, 0.0, 1.5))
 AHEAD = Actor(name="Anna", position_m=(1.2, 0.1, 1.5), yaw_rad=np.pi, body_yaw_rad=np.pi)
 
 
-def play(name: str, fidelity: Fidelity, seed: int, seconds: float | None) -> Verdict:
-    options = app.Options(scenario=name, seed=seed, fidelity=fidelity)
-    return rehearsal.simulate(WITHOUT_MODEL, options, seconds, None)
+def play(name: str, fidelity: Fidelity) -> Verdict:
+    options = app.Options(scenario=name, seed=1, fidelity=fidelity)
+    return rehearsal.simulate(WITHOUT_MODEL, options, None, None)
 
 
 def model(*actors: Actor, seed: int = 1) -> Landmarks:
@@ -122,22 +124,21 @@ def test_the_same_seed_gives_the_same_recording(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-# Pixels mode takes as long as it simulates. The other scenarios have not been shown to agree: call-with-nods does not.
+# Pixels mode takes as long as it simulates: a quarter of an hour over two processes.
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", ["crowd-crossing", "living-room"])
-def test_both_modes_give_the_same_verdict(name: str) -> None:
-    one, other = (play(name, fidelity, 1, None) for fidelity in ("landmarks", "pixels"))
-    print(f"{name}: {one.lock_share:.2f} and {other.lock_share:.2f}, {one.locked_onto}, {other.locked_onto}")
-    assert bool(one.failures) == bool(other.failures), (one.failures, other.failures)
-    assert one.lock_share == pytest.approx(other.lock_share, abs=0.1)
-    assert one.locked_onto == other.locked_onto
-
-
-@pytest.mark.e2e
-def test_both_modes_hold_on_equally_often_over_five_seeds() -> None:
-    shares = {
-        fidelity: [play("living-room", fidelity, seed, 15.0).lock_share for seed in range(1, 6)]
-        for fidelity in ("landmarks", "pixels")
-    }
-    print(f"lock shares: {shares}")
-    assert np.mean(shares["landmarks"]) == pytest.approx(np.mean(shares["pixels"]), abs=0.1)
+def test_both_modes_give_the_same_verdict_on_every_scenario() -> None:
+    names = [each.name for each in rehearsal.scenarios() if not each.needs_real_time]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        drawn = list(pool.map(play, names, ["pixels"] * len(names)))
+        modelled = list(pool.map(play, names, ["landmarks"] * len(names)))
+    for name, one, other in zip(names, drawn, modelled, strict=True):
+        failures = [*one.failures, *other.failures]
+        print(
+            f"{name:20} held on {one.lock_share:.2f} in pixels, {other.lock_share:.2f} in landmarks {failures}"
+        )
+    differing = [
+        n for n, a, b in zip(names, drawn, modelled, strict=True) if bool(a.failures) != bool(b.failures)
+    ]
+    assert not differing
+    apart = np.array([one.lock_share - other.lock_share for one, other in zip(drawn, modelled, strict=True)])
+    assert abs(apart.mean()) < 0.05 and np.abs(apart).mean() < 0.1
