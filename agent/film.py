@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.events import Lock, Sight
 from agent.rehearsal import Rehearsal, Truth
+from agent.video import FilmFile
 from drivers.body import Matrix
 from drivers.camera import Image
 from drivers.errors import ConfigError, DeviceError
@@ -42,11 +43,10 @@ class Film:
     def __init__(self, path: Path, *, is_real: bool = False) -> None:
         self._path = path
         self._is_real = is_real
-        self._part = path.with_name(f"{path.name}.part.mp4")  # OpenCV goes by the ending
+        self._part = path.with_name(f"{path.name}.part")
         self._drawing: Future[Image] | None = None
         self._owed = 0  # frames since the last one that was drawn
         self._truths = 0
-        self._written = 0
 
     def __enter__(self) -> "Film":
         """Open the file. Raises ConfigError if it cannot be written."""
@@ -56,11 +56,11 @@ class Film:
             self._part.open("wb").close()
         except OSError as exc:
             raise ConfigError(f"{self._path}: cannot be written ({exc.strerror}); name another file") from exc
-        size = (2 * WIDTH_PX, HEIGHT_PX + BAR_PX)
-        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), float(RATE_HZ), size)
-        if not self._writer.isOpened():
+        try:
+            self._file = FilmFile(self._part, 2 * WIDTH_PX, HEIGHT_PX + BAR_PX, RATE_HZ)
+        except DeviceError:
             self._part.unlink()
-            raise ConfigError(f"{self._path}: this OpenCV writes no MP4; install opencv-python-headless")
+            raise
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="film")
         return self
 
@@ -68,19 +68,22 @@ class Film:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file. Raises DeviceError if it is cut short."""
+        is_whole = False
         try:
             if kind is None:
                 self._write()
+                self._file.close()
+                is_whole = True
+        except DeviceError as error:
+            raise DeviceError(
+                f"{self._path}: the film could not be written whole; is the disk full?"
+            ) from error
         finally:
             self._thread.shutdown()
-            self._writer.release()
-            whole = kind is None and _frames(self._part) == self._written
-            if whole:
+            if is_whole:
                 self._part.replace(self._path)
             else:
                 self._part.unlink(missing_ok=True)
-        if kind is None and not whole:
-            raise DeviceError(f"{self._path}: the film could not be written whole; is the disk full?")
 
     def begin(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal
@@ -103,8 +106,7 @@ class Film:
             return
         image = self._drawing.result()
         for _ in range(self._owed):
-            self._writer.write(image)
-        self._written += self._owed
+            self._file.write(image)
         self._drawing = None
 
     def _shot(self, truth: Truth) -> _Shot:
@@ -158,12 +160,3 @@ def _mark(image: Image, shot: _Shot, width_px: int) -> None:
         cv2.rectangle(
             image, corner, other, LOCK_BGR if is_held else FACE_BGR, 3 if is_held else 1, cv2.LINE_AA
         )
-
-
-def _frames(path: Path) -> int:
-    """How many frames a film holds; 0 if it cannot be read."""
-    film = cv2.VideoCapture(str(path))
-    try:
-        return int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
-    finally:
-        film.release()

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import imageio_ffmpeg
@@ -116,6 +117,25 @@ def key_size(packet: bytes) -> tuple[int, int] | None:
     return take(36, 16) + 1, take(52, 16) + 1
 
 
+class FilmFile:
+    """An MP4 file that any browser plays (H.264), of pictures at a steady rate."""
+
+    def __init__(self, path: Path, width_px: int, height_px: int, rate_hz: float) -> None:
+        """Both sides are even. Raises DeviceError when there is no ffmpeg."""
+        taken = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width_px}x{height_px}", "-r", f"{rate_hz:g}")
+        codec = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p")
+        made = ("-movflags", "+faststart", "-f", "mp4", "-y", str(path))
+        self._program = _Program(*taken, "-i", "pipe:0", *codec, *made)
+
+    def write(self, image: Image) -> None:
+        """One picture more. Raises DeviceError if no more can be written."""
+        self._program.write(np.ascontiguousarray(image).data)
+
+    def close(self) -> None:
+        """Write the file's end. Raises DeviceError if it is not whole."""
+        self._program.finish()
+
+
 class _Program:
     """ffmpeg between two pipes. It ends with this object."""
 
@@ -143,6 +163,17 @@ class _Program:
         except OSError as exc:
             raise DeviceError("video: ffmpeg has ended") from exc
 
+    def finish(self) -> None:
+        """Nothing more comes; wait for its end. Raises DeviceError if that is not a good one."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            code = self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired as exc:
+            raise DeviceError(f"video: ffmpeg did not end within {PATIENCE_S:g} s") from exc
+        if code:
+            raise DeviceError(f"video: ffmpeg failed ({code})")
+
     def read(self, count: int) -> bytes:
         """So many bytes. Raises DeviceError if the program has ended or says nothing for too long."""
         assert self._process.stdout is not None
@@ -166,7 +197,10 @@ def _command(*words: str) -> list[str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.communicate()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        pipe.close()
+    process.wait()
 
 
 def _fitted(image: Image, most_width_px: int) -> Image:
