@@ -27,6 +27,7 @@ from agent.record_format import Crowd
 from agent.remote import Remote, Sources
 from agent.robot import Robot
 from agent.status import Status
+from drivers.audio import Microphone
 from drivers.errors import ConfigError, RobotError
 from drivers.mqtt import serve_broker
 from drivers.urdf import urdf
@@ -136,6 +137,8 @@ class App:
             tasks.append(
                 Task(name="nod", work=watch_caller(caller, self.bus, parts.call_seeing, call_thread))
             )
+        if parts.microphone is not None and self.bus.sound.is_tapped:
+            tasks.append(Task(name="microphone", work=self._hear(parts.microphone), may_fail=True))
         if config.model.enabled:
             tasks.append(Task(name="model", work=self._keep_model(), may_fail=True))
         if self.remote is not None:
@@ -163,6 +166,13 @@ class App:
             people = self.devices.people(loop.time())
             self.bus.people.put(Crowd(time_s=loop.time(), people=people))
             await asyncio.sleep(start_s + slot * CROWD_PERIOD_S - loop.time())
+
+    async def _hear(self, microphone: Microphone) -> None:
+        """Put stretch after stretch of sound on the bus."""
+        async with microphone:
+            while True:
+                sound = await microphone.read()
+                self.bus.sound.put(sound, sound.time_s)
 
     async def _spare_collector(self) -> None:
         """Take what was loaded at the start out of garbage collection: walking it stops motion for 75 ms."""

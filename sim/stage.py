@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.landmarks import Instant, Landmarks
+from sim.microphone import Acoustics, Place, SimMicrophone, Utterance
 from sim.people import Actor
 from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
@@ -28,6 +30,7 @@ from sim.scenario import Scenario
 from sim.sensor import Imager
 from sim.sightlines import blocks_of
 from sim.truth import TRUTH_OFFSET_S, TRUTH_S, Truth
+from sim.voices import CHILD_EYES_BELOW_M, speak
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -126,6 +129,12 @@ class Stage:
             RATE_HZ,
             lambda time_s: _portrait(renderer, imager, caller.at(time_s - self.start_s), time_s),
             self.scenario.sensor.latency_s,
+        )
+
+    def microphone(self) -> SimMicrophone:
+        """One ear, at the robot's camera. Raises ConfigError if what speaks, or what echoes, is not installed."""
+        return SimMicrophone(
+            Acoustics(*self.room.corners_m), self._spoken, self._ear, lambda: self.angles_rad, self._seed
         )
 
     def landmarks(self, lens: Lens) -> Landmarks:
@@ -233,11 +242,29 @@ class Stage:
         return _NO_PICTURE
 
     def _take(self, time_s: float) -> Instant:
-        angles_rad = self.angles_rad  # first: it brings the plant up to date
-        pose = self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
-        taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
+        taken = Instant(time_s, self._camera_pose(), self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
+
+    def _camera_pose(self) -> Matrix:
+        angles_rad = self.angles_rad  # first: it brings the plant up to date
+        return self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
+
+    def _ear(self) -> Place:
+        x, y, z = self._camera_pose()[:3, 3]
+        return float(x), float(y), float(z)
+
+    def _spoken(self, from_s: float, to_s: float) -> tuple[Utterance, ...]:
+        """What begins to be said in the room between two loop times."""
+        children = {part.name for part in self.scenario.person if part.eye_height_m < CHILD_EYES_BELOW_M}
+        return tuple(
+            Utterance(
+                self.start_s + said.start_s,
+                partial(speak, said.name, said.text, said.name in children),
+                said.position_m,
+            )
+            for said in self.world.speech(from_s - self.start_s, to_s - self.start_s)
+        )
 
     def _instant(self, time_s: float) -> Instant:
         """What was before the robot's camera at the frame nearest to a time: a latency may have been taken off."""
