@@ -48,8 +48,6 @@ Fidelity = Literal["pixels", "landmarks"]
 Physics = Literal["light", "mujoco"]
 """What moves the body: `sim.body`'s own equations, or MuJoCo with contact."""
 
-_NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
-
 
 def plant_of(physics: Physics) -> Callable[[Body, float], Plant]:
     """How to make a body of this depth. Raises ConfigError without MuJoCo, which is an extra."""
@@ -103,7 +101,7 @@ class Stage:
     def camera(self) -> SimCamera:
         """The robot's camera."""
         if self.fidelity == "landmarks":
-            return SimCamera(self._lens, RATE_HZ, self._no_picture, self.scenario.sensor.latency_s)
+            return SimCamera(self._lens, RATE_HZ, self._see_nothing, self.scenario.sensor.latency_s)
         names = tuple(part.name for part in self.scenario.person)
         renderer = Renderer(self._lens, self.room, names)
         imager = Imager(self.scenario.sensor, self._lens, f"{self._seed} camera")
@@ -121,7 +119,7 @@ class Stage:
             return None
         lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
         if self.fidelity == "landmarks":
-            return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE, self.scenario.sensor.latency_s)
+            return SimCamera(lens, RATE_HZ, _no_picture, self.scenario.sensor.latency_s)
         renderer = Renderer(lens, self.room, (part.name,))
         imager = Imager(self.scenario.sensor, lens, f"{self._seed} call")
         return SimCamera(
@@ -237,9 +235,9 @@ class Stage:
         pose, drawn = taken.camera_pose, taken.actors + self.world.pets(time_s - self.start_s)
         return lambda: imager.develop(renderer.draw(pose, drawn), taken.light, pose, time_s)
 
-    def _no_picture(self, time_s: float) -> Image:
+    def _see_nothing(self, time_s: float) -> Image:
         self._take(time_s)
-        return _NO_PICTURE
+        return _no_picture(time_s)
 
     def _take(self, time_s: float) -> Instant:
         taken = Instant(time_s, self._camera_pose(), self.actors(time_s), self.light_at(time_s))
@@ -270,6 +268,14 @@ class Stage:
         """What was before the robot's camera at the frame nearest to a time: a latency may have been taken off."""
         taken = min(self._taken, key=lambda taken: abs(taken.time_s - time_s))
         return taken._replace(light=self.scenario.sensor.as_usual(taken.light))
+
+
+def _no_picture(time_s: float) -> Image:
+    """Black but for a corner that is never the same twice, as a true picture's noise is not: no camera hangs."""
+    image = np.zeros((12, 16, 3), dtype=np.uint8)
+    slot = round(time_s * RATE_HZ)
+    image[0, 0] = slot & 255, slot >> 8 & 255, slot >> 16 & 255
+    return image
 
 
 def _portrait(renderer: Renderer, imager: Imager, caller: Actor, time_s: float) -> Callable[[], Image]:
