@@ -27,6 +27,8 @@ from agent.record_format import Crowd
 from agent.remote import Remote, Sources
 from agent.robot import Robot
 from agent.status import Status
+from drivers.audio import Microphone
+from drivers.camera import most_still_s
 from drivers.errors import ConfigError, RobotError
 from drivers.mqtt import serve_broker
 from drivers.urdf import urdf
@@ -57,7 +59,14 @@ class App:
         self.figures = Figures()
         self.devices = parts
         self.arm = Arm(parts.body, self.bus, self.figures, config.motion.idle, parts.board_says)
-        self.eye = Eye("camera", parts.camera, self.bus.frames, parts.camera_says, config.camera.latency_s)
+        self.eye = Eye(
+            "camera",
+            parts.camera,
+            self.bus.frames,
+            parts.camera_says,
+            config.camera.latency_s,
+            most_still_s(config.camera.source),
+        )
         self.watcher = Watcher(parts.body, self.bus, self.arm.pose_history, self.figures)
         self.planner = Planner(has_model=config.model.enabled)
         self.reports: Latest[PlanReport] = Latest()
@@ -131,11 +140,14 @@ class App:
         if parts.faults is not None:
             tasks.append(Task(name="faults", work=parts.faults.play(self.arm.release), may_fail=True))
         if parts.call_camera is not None:
-            caller = Eye("call", parts.call_camera, self.bus.call_frames, "call")
+            still_s = most_still_s(self._options.call)
+            caller = Eye("call", parts.call_camera, self.bus.call_frames, "call", still_s=still_s)
             tasks.append(Task(name="call", work=caller.film()))
             tasks.append(
                 Task(name="nod", work=watch_caller(caller, self.bus, parts.call_seeing, call_thread))
             )
+        if parts.microphone is not None and self.bus.sound.is_tapped:
+            tasks.append(Task(name="microphone", work=self._hear(parts.microphone), may_fail=True))
         if config.model.enabled:
             tasks.append(Task(name="model", work=self._keep_model(), may_fail=True))
         if self.remote is not None:
@@ -163,6 +175,13 @@ class App:
             people = self.devices.people(loop.time())
             self.bus.people.put(Crowd(time_s=loop.time(), people=people))
             await asyncio.sleep(start_s + slot * CROWD_PERIOD_S - loop.time())
+
+    async def _hear(self, microphone: Microphone) -> None:
+        """Put stretch after stretch of sound on the bus."""
+        async with microphone:
+            while True:
+                sound = await microphone.read()
+                self.bus.sound.put(sound, sound.time_s)
 
     async def _spare_collector(self) -> None:
         """Take what was loaded at the start out of garbage collection: walking it stops motion for 75 ms."""

@@ -16,6 +16,7 @@ from agent.modelled import ModelledVision
 from agent.viewing import Block, Scene, Standing, scene_of
 from agent.vision import Vision
 from drivers import body as bodies
+from drivers.audio import Microphone
 from drivers.body import Body, PwmServo
 from drivers.bus_servo import BusHead
 from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, Lens, OpenCvCamera
@@ -49,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     has_page: bool = True
     fidelity: Fidelity = "pixels"  # of the simulated cameras
     physics: Physics = "light"  # of the simulated body
+    has_sound: bool = False  # a recording shall hold what is said in the simulated room
 
 
 class Devices(msgspec.Struct, kw_only=True):
@@ -58,6 +60,7 @@ class Devices(msgspec.Struct, kw_only=True):
     camera: Camera
     camera_says: str
     call_camera: Camera | None
+    microphone: Microphone | None
     plug_in: Callable[[], Awaitable[HeadDevice]]
     board_says: str
     stage: Stage | None
@@ -122,6 +125,7 @@ async def devices(
             camera=faults.before_camera(camera) if faults is not None and source is None else camera,
             camera_says="simulated room" if source is None else f"camera {source}",
             call_camera=faults.before_call(call_camera) if faults and not options.call else call_camera,
+            microphone=_microphone(config, options, stage if source is None else None, is_virtual),
             plug_in=_plug(body, port, far_side, cable),
             board_says=_says(body, port),
             stage=stage,
@@ -148,6 +152,13 @@ def _call_camera(options: Options, stage: Stage | None) -> Camera | None:
     if options.call is not None:
         return OpenCvCamera(options.call)
     return stage.call_camera() if stage is not None else None
+
+
+def _microphone(config: Config, options: Options, stage: Stage | None, is_virtual: bool) -> Microphone | None:
+    """The simulated one, where a recording wants sound: voices need what few have installed."""
+    record = config.record
+    is_wanted = options.has_sound or (record.enabled and record.sound and not is_virtual)
+    return stage.microphone() if stage is not None and is_wanted else None
 
 
 def _seeing(model: Callable[[Lens], Landmarks] | None, *, has_identity: bool) -> Seeing:

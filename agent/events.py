@@ -61,6 +61,11 @@ class Latest(Generic[T]):
         self._changed.set()
         self._changed = asyncio.Event()
 
+    @property
+    def is_tapped(self) -> bool:
+        """Whether somebody is shown every value."""
+        return bool(self._listeners)
+
     def tap(self, listen: Callable[[T, float], None]) -> None:
         """Have every value shown to the recorder as well, with its time."""
         self._listeners = (*self._listeners, listen)
@@ -347,8 +352,8 @@ class Bus:
         for inbox in self._reply_inboxes:
             inbox.put(reply)
 
-    def tap(self, listen: Callable[[str, object, float], None]) -> None:
-        """Call `listen(channel, value, time_s)` for every value that is recorded."""
+    def tap(self, listen: Callable[[str, object, float], None], *, has_sound: bool = True) -> None:
+        """Call `listen(channel, value, time_s)` for every value that is recorded; of sound only if it is wanted."""
         for channel in CHANNELS:
-            if channel.is_recorded:
+            if channel.is_recorded and (has_sound or channel.name != "sound"):
                 getattr(self, channel.name).tap(functools.partial(listen, channel.name))

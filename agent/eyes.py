@@ -1,6 +1,7 @@
 """The loops that see: cameras → frames → faces → whom to look at, and the caller's head → the nod signal.
 
-A camera that fails is said once and opened again; until then nothing new is seen, so nothing is chased.
+A camera that fails is said once and opened again; until then nothing new is seen, so nothing is chased. One that
+gives the same picture again and again has failed too: the robot would follow a face that can never reach the middle.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar, TypeVarTuple
 
 import msgspec
+import numpy as np
 
 from agent import gaze, nod
 from agent.body import PoseHistory, pixel_to_point, view_shift
@@ -17,9 +19,10 @@ from agent.events import Aim, Bus, Face, HeadPose, Latest, Lock, Sight, rounded
 from agent.figures import Figures
 from agent.glance import CallGlance, Glance, Snapshots
 from drivers.body import Body, Matrix, forward
-from drivers.camera import Camera, Frame, Image, Lens
+from drivers.camera import STILL_S, Camera, Frame, Image, Lens
 from drivers.errors import DeviceError
 
+GRAIN_PX = 16  # one pixel in so many, each way, tells two pictures apart: a thousand of a webcam's
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to open a camera; five seconds is what a person waits
 ASSUMED_DISTANCE_M = 1.5  # of a face whose size says nothing yet
 FAR_M = 3.0  # where the point is put that stands for a direction
@@ -51,10 +54,19 @@ class Seeing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Eye:
-    """One camera: opens it, keeps it open, and knows its lens and its state."""
+    """One camera: opens it, keeps it open, and knows its lens and its state.
+
+    `still_s` is how long its pictures may be alike (`drivers.camera.most_still_s`); None: for ever.
+    """
 
     def __init__(
-        self, name: str, camera: Camera, frames: Latest[Frame], description: str, latency_s: float = 0.0
+        self,
+        name: str,
+        camera: Camera,
+        frames: Latest[Frame],
+        description: str,
+        latency_s: float = 0.0,
+        still_s: float | None = STILL_S,
     ) -> None:
         self.line = "opening"
         self.is_open = False
@@ -63,6 +75,9 @@ class Eye:
         self._camera = camera
         self._frames = frames
         self._latency_s = latency_s
+        self.still_s = still_s
+        self._grain: Image | None = None
+        self._changed_s = 0.0
         self._log = logging.getLogger(f"{__name__}.{name}")
 
     @property
@@ -77,6 +92,7 @@ class Eye:
                 async with self._camera:
                     while True:
                         frame = await self._camera.read()
+                        self._need_change(frame)
                         if not self.is_open:
                             self._log.info("%s: open", self._name)
                             self.line, self.is_open, tries = self._description, True, 0
@@ -88,6 +104,18 @@ class Eye:
                 self.line, self.is_open = str(exc), False
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
+
+    def _need_change(self, frame: Frame) -> None:
+        """Raise DeviceError if the picture has stood still for too long, also since before it was opened again."""
+        if self.still_s is None or frame.image.size == 0:
+            return
+        grain = frame.image[::GRAIN_PX, ::GRAIN_PX]
+        if self._grain is None or not np.array_equal(grain, self._grain):
+            self._grain, self._changed_s = grain.copy(), frame.time_s
+        elif frame.time_s - self._changed_s > self.still_s:
+            raise DeviceError(
+                f"{self._name}: the picture stands still; see that nothing covers it, or plug it in again"
+            )
 
 
 class Watcher:

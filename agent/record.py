@@ -99,8 +99,8 @@ class Recorder:
             self._fail(error, 0.0)
 
     def listen(self, bus: Bus) -> None:
-        """Record everything that is put on this bus from now on."""
-        bus.tap(self.write)
+        """Record everything that is put on this bus from now on; sound is asked for only if it is kept."""
+        bus.tap(self.write, has_sound=self._kept.has_sound)
 
     def write(self, channel: str, value: object, time_s: float) -> None:
         """Note one message down; nothing is waited for. More than can be written is dropped and counted."""

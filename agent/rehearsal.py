@@ -18,7 +18,7 @@ import msgspec
 
 from agent.app import App, Options, devices
 from agent.config import Config
-from agent.record import Recorder
+from agent.record import Kept, Recorder
 from drivers.camera import Image, Lens
 from drivers.errors import ConfigError
 from sim import clock, people_views
@@ -145,9 +145,10 @@ async def rehearse(
         if parts.stage is None:
             raise ConfigError("a scenario needs the simulated body; leave out --port and head.port")
         app = App(config, options, parts, is_virtual=is_virtual)
+        kept = Kept(has_sound=options.has_sound)
         with contextlib.ExitStack() as stack:
             recorder = (
-                stack.enter_context(Recorder(recording, app.origin(), has_thread=not is_virtual))
+                stack.enter_context(Recorder(recording, app.origin(), kept, has_thread=not is_virtual))
                 if recording is not None
                 else None
             )

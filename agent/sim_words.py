@@ -58,6 +58,7 @@ def _sim_options(parser: argparse.ArgumentParser) -> None:
     )
     one = parser.add_argument_group("one run")
     one.add_argument("--record", type=Path, metavar="FILE", help="write every message to an MCAP file")
+    one.add_argument("--sound", action="store_true", help="what is said and whirs goes into --record as well")
     one.add_argument("--video", type=Path, metavar="FILE.mp4", help="what it sees, beside the room")
     one.add_argument("--html", type=Path, metavar="FILE.html", help="a report with plots")
     sweep = parser.add_argument_group("a sweep")
@@ -78,11 +79,13 @@ def _sim(options: argparse.Namespace) -> int:
         names = [each.name for each in rehearsal.scenarios() if options.real or not each.needs_real_time]
     plan = sweep.Job(
         config=Config(model=configs.ModelConfig(enabled=options.model)),
-        options=app.Options(fidelity=options.fidelity, physics=options.physics),
+        options=app.Options(fidelity=options.fidelity, physics=options.physics, has_sound=options.sound),
         seconds=options.seconds,
         is_real=options.real,
     )
     jobs = sweep.jobs(plan, names, seeds)
+    if options.sound and not options.record:
+        raise ConfigError("--sound goes into a recording; add --record FILE")
     of_one = [name for name in ("record", "video", "html") if getattr(options, name)]
     of_many = [name for name in ("jobs", "out", "fresh", "cluster") if getattr(options, name)]
     if len(jobs) == 1 and not of_many:

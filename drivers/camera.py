@@ -49,6 +49,10 @@ class Camera(Protocol):
 
 OPEN_TIMEOUT_S = 8.0  # a USB camera that wakes from sleep takes up to five seconds
 FRAME_TIMEOUT_S = 2.0  # sixty frames late: it is not coming
+STILL_S = 1.0  # thirty pictures that are all alike: a sensor has noise, so it hangs
+STREAM_STILL_S = (
+    12.0  # a codec may leave out a quiet scene's noise until its next whole picture, each ten seconds
+)
 DEFAULT_FIELD_OF_VIEW_RAD = math.radians(60)  # of most webcams, until calibrated
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 640, 480, 30.0
 MAX_RATE_HZ = 240.0  # what a film's header may claim before it is taken for damage
@@ -63,6 +67,21 @@ def lens_for(width_px: int, height_px: int, field_of_view_rad: float = DEFAULT_F
     return Lens(width_px=width_px, height_px=height_px, focal_px=focal_px)
 
 
+def most_still_s(source: str | None) -> float | None:
+    """For how long a camera's pictures may be alike before it hangs; None for a film, which may well hold a still.
+
+    `source` is as for OpenCvCamera, None for a simulated camera.
+    """
+    if source is None or source.isdecimal():
+        return STILL_S
+    return None if is_film(source) else STREAM_STILL_S
+
+
+def is_film(source: str) -> bool:
+    """Whether this is the path of a film, and neither a USB camera's number nor a stream's URL."""
+    return not source.isdecimal() and "://" not in source
+
+
 class OpenCvCamera:
     """A USB camera by number, a stream by URL, or a film by path, which is played at its own pace, over and over.
 
@@ -73,7 +92,7 @@ class OpenCvCamera:
         self._source = source
         self._field_of_view_rad = field_of_view_rad
         self._is_usb = source.isdecimal()
-        self._is_film = not self._is_usb and "://" not in source
+        self._is_film = is_film(source)
         self._thread: ThreadPoolExecutor | None = None
         self._capture: cv2.VideoCapture | None = None
         self._lens = lens_for(WIDTH_PX, HEIGHT_PX, field_of_view_rad)

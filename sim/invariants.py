@@ -52,6 +52,7 @@ NOTICES_S: dict[type[Fault], float] = {
     CameraGone: 1.0,
     CallGone: 1.0,
     CameraHung: 3.0,
+    CameraFrozen: 2.0,
 }  # shorter ones need not be said
 
 Array = NDArray[np.float64]
@@ -121,9 +122,9 @@ def _says(signs: Signs, fault: Fault) -> bool:
             return not signs.is_link_up
         case StopButton():
             return signs.is_stopped
-        case CameraHung() | CameraGone():
+        case CameraHung() | CameraGone() | CameraFrozen():
             return not signs.is_camera_up
-        case CameraFrozen() | CameraBlack() | Dark():
+        case CameraBlack() | Dark():
             return not (signs.is_camera_up and signs.has_somebody)
         case HostStall():
             return signs.late_s > fault.for_s / 2

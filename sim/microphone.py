@@ -33,10 +33,13 @@ WALL_GAP_M = 0.05  # nobody's mouth is inside a wall
 
 
 class Utterance(msgspec.Struct, frozen=True):
-    """Something spoken: pressure at one metre in Pa, from when, and where."""
+    """Something spoken: from when, where, and what gives its pressure at one metre in Pa, RATE_HZ samples a second.
+
+    `speak` is called in the microphone's thread, once its first word is due.
+    """
 
     start_s: float
-    samples: Floats
+    speak: Callable[[], Floats]
     position_m: Place
 
 
@@ -49,8 +52,10 @@ class Acoustics:
             import pyroomacoustics
         except ImportError as exc:
             raise ConfigError(
-                "simulated sound needs pyroomacoustics: pip install 'nod-robot[sound]'"
+                "simulated sound needs pyroomacoustics, which is not installed; run "
+                "`.venv/bin/pip install -e '.[sound]'` in Nod's folder"
             ) from exc
+        pyroomacoustics.constants.set("num_threads", 1)  # how many add up an echo changes its last digits
         self._library = pyroomacoustics
         self._low_m = np.array(low_m)
         self._size_m = np.array(high_m) - self._low_m
@@ -82,7 +87,7 @@ class SimMicrophone:
     """Stretches of CHUNK_S, without gaps.
 
     `speech(from_s, to_s)` gives what begins to be spoken then; `ear()` says where the microphone is and
-    `joints()` the angles of the robot's joints in rad, both now.
+    `joints()` the angles of the robot's joints in rad, both now. All three are asked on the loop.
     """
 
     def __init__(
@@ -103,7 +108,8 @@ class SimMicrophone:
         self._pending: list[tuple[int, Floats]] = []  # first sample, pressure at the ear
         self._sample = 0
         self._start_s = 0.0
-        self._angles: tuple[float, ...] | None = None
+        self._angles: tuple[float, NDArray[np.float64]] | None = None  # and when they were so
+        self._speeds: NDArray[np.float64] = np.zeros(0)
         self._phases: NDArray[np.float64] = np.zeros(0)
 
     async def __aenter__(self) -> "SimMicrophone":
@@ -122,21 +128,38 @@ class SimMicrophone:
         count = round(CHUNK_S * RATE_HZ)
         first, self._sample = self._sample, self._sample + count
         await asyncio.sleep(max(self._start_s + self._sample / RATE_HZ - loop.time(), 0.0))
-        angles, ear_m = self._joints(), self._ear()
-        speeds = np.zeros(len(angles))
-        if self._angles is not None:
-            speeds = np.abs(np.array(angles) - np.array(self._angles)) / CHUNK_S
-        self._angles = angles
-        pressure = await loop.run_in_executor(self._thread, self._hear, first, count, speeds, ear_m)
+        self._feel(loop.time())
+        # The same expression for this stretch's end as for the next one's start: nothing is heard twice or never.
+        from_s, to_s = (self._start_s + sample / RATE_HZ for sample in (first, self._sample))
+        spoken = self._speech(from_s, to_s)
+        pressure = await loop.run_in_executor(
+            self._thread, self._hear, first, count, spoken, self._speeds, self._ear()
+        )
         samples = np.clip(np.rint(pressure / FULL_SCALE_PA * 32767), -32768, 32767).astype(np.int16)
-        return Sound(samples=samples, time_s=self._start_s + first / RATE_HZ, rate_hz=RATE_HZ)
+        return Sound(samples=samples, time_s=from_s, rate_hz=RATE_HZ)
 
-    def _hear(self, first: int, count: int, speeds_rad_s: NDArray[np.float64], ear_m: Place) -> Floats:
-        from_s = self._start_s + first / RATE_HZ
-        for spoken in self._speech(from_s, from_s + count / RATE_HZ):
-            begin = first + round((spoken.start_s - from_s) * RATE_HZ)
-            heard = self._acoustics.heard(spoken.samples, spoken.position_m, ear_m)
-            self._pending.append((begin, heard))
+    def _feel(self, now_s: float) -> None:
+        """How fast the joints turned since the last time; after a stall several stretches are heard at once."""
+        angles = np.array(self._joints())
+        if self._angles is None:
+            self._speeds = np.zeros(len(angles))
+        elif now_s - self._angles[0] < CHUNK_S / 2:
+            return
+        else:
+            self._speeds = np.abs(angles - self._angles[1]) / (now_s - self._angles[0])
+        self._angles = now_s, angles
+
+    def _hear(
+        self,
+        first: int,
+        count: int,
+        spoken: tuple[Utterance, ...],
+        speeds_rad_s: NDArray[np.float64],
+        ear_m: Place,
+    ) -> Floats:
+        for said in spoken:
+            begin = round((said.start_s - self._start_s) * RATE_HZ)
+            self._pending.append((begin, self._acoustics.heard(said.speak(), said.position_m, ear_m)))
         pressure = self._random.normal(0.0, QUIET_PA, count).astype(np.float32)
         for begin, heard in self._pending:
             low, high = max(begin, first), min(begin + len(heard), first + count)

@@ -44,6 +44,18 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     boxes: tuple[Block, ...]
     table_m: tuple[float, float, float]
 
+    @property
+    def corners_m(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """The lowest and the highest corner of the air in it: what is under its ceiling."""
+        ceilings = [block for block in self.boxes if block.name == "ceiling"]
+        low_x, low_y = (
+            min(each.centre_m[axis] - each.size_m[axis] / 2 for each in ceilings) for axis in (0, 1)
+        )
+        high_x, high_y = (
+            max(each.centre_m[axis] + each.size_m[axis] / 2 for each in ceilings) for axis in (0, 1)
+        )
+        return (low_x, low_y, 0.0), (high_x, high_y, HEIGHT_M)
+
     def footprints(self, tall_m: float = 1.9) -> tuple[Footprint, ...]:
         """What somebody so tall would run into, walls too; who is low passes under a table's top."""
         return tuple(

@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
 from sim.camera import SimCamera
 from sim.landmarks import Instant, Landmarks
+from sim.microphone import Acoustics, Place, SimMicrophone, Utterance
 from sim.people import Actor
 from sim.render import Renderer, portrait_pose
 from sim.room import ROOMS, Room
@@ -28,6 +30,7 @@ from sim.scenario import Scenario
 from sim.sensor import Imager
 from sim.sightlines import blocks_of
 from sim.truth import TRUTH_OFFSET_S, TRUTH_S, Truth
+from sim.voices import CHILD_EYES_BELOW_M, speak
 from sim.world import CALLER_DISTANCE_M, World
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -44,8 +47,6 @@ Fidelity = Literal["pixels", "landmarks"]
 
 Physics = Literal["light", "mujoco"]
 """What moves the body: `sim.body`'s own equations, or MuJoCo with contact."""
-
-_NO_PICTURE: Image = np.zeros((12, 16, 3), dtype=np.uint8)
 
 
 def plant_of(physics: Physics) -> Callable[[Body, float], Plant]:
@@ -100,7 +101,7 @@ class Stage:
     def camera(self) -> SimCamera:
         """The robot's camera."""
         if self.fidelity == "landmarks":
-            return SimCamera(self._lens, RATE_HZ, self._no_picture, self.scenario.sensor.latency_s)
+            return SimCamera(self._lens, RATE_HZ, self._see_nothing, self.scenario.sensor.latency_s)
         names = tuple(part.name for part in self.scenario.person)
         renderer = Renderer(self._lens, self.room, names)
         imager = Imager(self.scenario.sensor, self._lens, f"{self._seed} camera")
@@ -118,7 +119,7 @@ class Stage:
             return None
         lens = lens_for(WIDTH_PX // 2, HEIGHT_PX // 2, CALL_VIEW_RAD)
         if self.fidelity == "landmarks":
-            return SimCamera(lens, RATE_HZ, lambda time_s: _NO_PICTURE, self.scenario.sensor.latency_s)
+            return SimCamera(lens, RATE_HZ, _no_picture, self.scenario.sensor.latency_s)
         renderer = Renderer(lens, self.room, (part.name,))
         imager = Imager(self.scenario.sensor, lens, f"{self._seed} call")
         return SimCamera(
@@ -126,6 +127,12 @@ class Stage:
             RATE_HZ,
             lambda time_s: _portrait(renderer, imager, caller.at(time_s - self.start_s), time_s),
             self.scenario.sensor.latency_s,
+        )
+
+    def microphone(self) -> SimMicrophone:
+        """One ear, at the robot's camera. Raises ConfigError if what speaks, or what echoes, is not installed."""
+        return SimMicrophone(
+            Acoustics(*self.room.corners_m), self._spoken, self._ear, lambda: self.angles_rad, self._seed
         )
 
     def landmarks(self, lens: Lens) -> Landmarks:
@@ -228,21 +235,47 @@ class Stage:
         pose, drawn = taken.camera_pose, taken.actors + self.world.pets(time_s - self.start_s)
         return lambda: imager.develop(renderer.draw(pose, drawn), taken.light, pose, time_s)
 
-    def _no_picture(self, time_s: float) -> Image:
+    def _see_nothing(self, time_s: float) -> Image:
         self._take(time_s)
-        return _NO_PICTURE
+        return _no_picture(time_s)
 
     def _take(self, time_s: float) -> Instant:
-        angles_rad = self.angles_rad  # first: it brings the plant up to date
-        pose = self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
-        taken = Instant(time_s, pose, self.actors(time_s), self.light_at(time_s))
+        taken = Instant(time_s, self._camera_pose(), self.actors(time_s), self.light_at(time_s))
         self._taken.append(taken)
         return taken
+
+    def _camera_pose(self) -> Matrix:
+        angles_rad = self.angles_rad  # first: it brings the plant up to date
+        return self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
+
+    def _ear(self) -> Place:
+        x, y, z = self._camera_pose()[:3, 3]
+        return float(x), float(y), float(z)
+
+    def _spoken(self, from_s: float, to_s: float) -> tuple[Utterance, ...]:
+        """What begins to be said in the room between two loop times."""
+        children = {part.name for part in self.scenario.person if part.eye_height_m < CHILD_EYES_BELOW_M}
+        return tuple(
+            Utterance(
+                self.start_s + said.start_s,
+                partial(speak, said.name, said.text, said.name in children),
+                said.position_m,
+            )
+            for said in self.world.speech(from_s - self.start_s, to_s - self.start_s)
+        )
 
     def _instant(self, time_s: float) -> Instant:
         """What was before the robot's camera at the frame nearest to a time: a latency may have been taken off."""
         taken = min(self._taken, key=lambda taken: abs(taken.time_s - time_s))
         return taken._replace(light=self.scenario.sensor.as_usual(taken.light))
+
+
+def _no_picture(time_s: float) -> Image:
+    """Black but for a corner that is never the same twice, as a true picture's noise is not: no camera hangs."""
+    image = np.zeros((12, 16, 3), dtype=np.uint8)
+    slot = round(time_s * RATE_HZ)
+    image[0, 0] = slot & 255, slot >> 8 & 255, slot >> 16 & 255
+    return image
 
 
 def _portrait(renderer: Renderer, imager: Imager, caller: Actor, time_s: float) -> Callable[[], Image]:

@@ -23,6 +23,7 @@ OF_FAULTS = (
     "board-restart",
     "stop-button",
     "camera-hung",
+    "camera-frozen",
     "camera-unplugged",
     "clock-jump",
     "host-stall",
@@ -82,6 +83,15 @@ def test_a_button_whose_wire_leads_nowhere_is_caught(tmp_path: Path) -> None:
     assert any("stop-button at 2.5 s was not said" in line for line in failures)
 
 
+def test_a_frozen_picture_is_noticed_and_an_eye_that_would_not_is_caught(tmp_path: Path) -> None:
+    settings = swing(tmp_path, "what = 'camera-frozen'\nfor_s = 2.5")
+    assert rehearsal.simulate(CONFIG, settings, 6.0, None).failures == ()
+    with Stepper(CONFIG, settings) as stepper:
+        stepper.app.eye.still_s = None
+        stepper.step(6.0)
+        assert stepper.verdict().failures == ("at 5.75 s: camera-frozen at 2.5 s was not said",)
+
+
 def test_stepped_by_hand(empty_room: Path) -> None:
     with Stepper(CONFIG, options(str(empty_room))) as stepper:
         stepper.step(1.0)
@@ -111,6 +121,11 @@ def test_a_bug_in_the_robot_ends_a_step(empty_room: Path) -> None:
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_every_scenario_of_faults_passes(name: str, seed: int) -> None:
     assert rehearsal.simulate(CONFIG, options(name, seed), None, None).failures == ()
+
+
+@pytest.mark.e2e
+def test_a_frozen_picture_is_noticed_by_its_pixels() -> None:
+    assert rehearsal.simulate(CONFIG, app.Options(scenario="camera-frozen"), None, None).failures == ()
 
 
 @pytest.mark.e2e

@@ -70,7 +70,7 @@ def test_motors_are_heard_the_louder_the_faster_they_turn() -> None:
 
 def test_a_spoken_sentence_stands_out_and_the_same_seed_is_the_same_sound() -> None:
     samples = voices.speak("Ben", "Look at me, please.")
-    spoken = (Utterance(0.5, samples, (1.5, 0.5, 1.5)),)
+    spoken = (Utterance(0.5, lambda: samples, (1.5, 0.5, 1.5)),)
     heard = listen(spoken, seconds=2.0)
     before, during = heard[: RATE_HZ // 2], heard[RATE_HZ // 2 : RATE_HZ // 2 + len(samples)]
     assert level_db(during) > level_db(before) + 15
@@ -85,7 +85,7 @@ def test_people_have_voices_of_their_own() -> None:
 
 def test_two_people_speak_at_once() -> None:
     place: Place = (1.5, 0.5, 1.5)
-    one = Utterance(0.1, voices.speak("Ben", "Good morning."), place)
-    two = Utterance(0.2, voices.speak("Anna", "Nice to see you."), (2.0, -1.0, 1.4))
+    one = Utterance(0.1, lambda: voices.speak("Ben", "Good morning."), place)
+    two = Utterance(0.2, lambda: voices.speak("Anna", "Nice to see you."), (2.0, -1.0, 1.4))
     both, alone = listen((one, two), seconds=1.5), listen((one,), seconds=1.5)
     assert level_db(both) > level_db(alone) + 1
