@@ -6,6 +6,7 @@ Pure functions over `drivers.body.Body`. Angles are in radians, points in metres
 import math
 from bisect import bisect_left
 from collections import deque
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +17,8 @@ AIM_ROUNDS = 4  # the camera moves as the arm turns; four rounds leave less than
 HISTORY_S = 2.0  # longer than any frame takes from lens to set-point
 
 Point = tuple[float, float, float]
+
+_TO_IMAGE = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # x right, y down, z ahead
 
 
 def pixel_to_point(lens: Lens, camera_pose: Matrix, x_px: float, y_px: float, distance_m: float) -> Point:
@@ -33,13 +36,19 @@ def view_shift(lens: Lens, before: Matrix, after: Matrix) -> Matrix:
 
     K·R·K⁻¹ for the turn R between the two; what the camera's own travel adds is less than a pixel a frame.
     """
-    to_image = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # x right, y down, z ahead
+    camera, inverse = _to_pixels(lens)
+    turn = _TO_IMAGE @ after[:3, :3].T @ before[:3, :3] @ _TO_IMAGE.T
+    shift: Matrix = camera @ turn @ inverse
+    return shift
+
+
+@lru_cache(maxsize=8)  # of each lens once: every frame asks
+def _to_pixels(lens: Lens) -> tuple[Matrix, Matrix]:
+    """K, from directions in the image's axes to pixels, and its inverse."""
     camera = np.array(
         [[lens.focal_px, 0.0, lens.width_px / 2], [0.0, lens.focal_px, lens.height_px / 2], [0.0, 0.0, 1.0]]
     )
-    turn = to_image @ after[:3, :3].T @ before[:3, :3] @ to_image.T
-    shift: Matrix = camera @ turn @ np.linalg.inv(camera)
-    return shift
+    return camera, np.linalg.inv(camera)
 
 
 def carried_by(shift: Matrix, x_px: float, y_px: float) -> tuple[float, float]:

@@ -30,7 +30,7 @@ class Latest(Generic[T]):
         self._value: T | None = None
         self._time_s = 0.0
         self._count = 0
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # only while somebody waits: most values nobody waits for
         self._listeners: tuple[Callable[[T, float], None], ...] = ()
 
     @property
@@ -58,8 +58,9 @@ class Latest(Generic[T]):
         self._count += 1
         for listen in self._listeners:
             listen(value, self._time_s)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     @property
     def is_tapped(self) -> bool:
@@ -73,6 +74,7 @@ class Latest(Generic[T]):
     async def after(self, count: int) -> T:
         """Wait until more than `count` values were put, then return the newest."""
         while self._count <= count:
+            self._changed = self._changed or asyncio.Event()
             await self._changed.wait()
         assert self._value is not None
         return self._value

@@ -18,7 +18,7 @@ from agent.body import PoseHistory, pixel_to_point, view_shift
 from agent.events import Aim, Bus, Face, HeadPose, Latest, Lock, Sight, rounded
 from agent.figures import Figures
 from agent.glance import CallGlance, Glance, Snapshots
-from drivers.body import Body, Matrix, forward
+from drivers.body import Body, Matrix, camera_pose
 from drivers.camera import STILL_S, Camera, Frame, Image, Lens
 from drivers.errors import DeviceError
 
@@ -176,7 +176,7 @@ class Watcher:
         """Where the camera was when it took a frame."""
         angles = self._pose.at(frame.time_s - self._body.servo_lag_s)
         self._seen_from_rad = tuple(round(angle, ANGLE_DIGITS) for angle in angles)
-        return forward(self._body, self._seen_from_rad)[-1]
+        return camera_pose(self._body, self._seen_from_rad)
 
 
 def aim_at(body: Body, glance: Glance, sight: Sight, lock: Lock) -> Aim | None:
@@ -186,14 +186,14 @@ def aim_at(body: Body, glance: Glance, sight: Sight, lock: Lock) -> Aim | None:
         angles = list(body.rest_rad)
         angles[body.index("yaw")] = yaw_rad
         angles[body.index("tilt")] = pitch_rad
-        camera = forward(body, tuple(angles))[-1]
+        camera = camera_pose(body, tuple(angles))
         x, y, z = camera[:3, 3] + FAR_M * camera[:3, 0]
         return Aim(time_s=glance.time_s, point_m=(float(x), float(y), float(z)))
     if lock.face is None:
         return None
     face = sight.faces[lock.face]
     distance_m = face.distance_m or ASSUMED_DISTANCE_M
-    view = forward(body, glance.angles_rad)[-1]
+    view = camera_pose(body, glance.angles_rad)
     return Aim(time_s=glance.time_s, point_m=pixel_to_point(glance.lens, view, *_centre(face), distance_m))
 
 

@@ -1,6 +1,7 @@
 """Measurements of the running robot, by name: for benchmarks and for the health line."""
 
 from collections import defaultdict, deque
+from itertools import islice
 
 import msgspec
 
@@ -30,6 +31,10 @@ class Figures:
     def get(self, name: str) -> list[float]:
         """All that are kept, oldest first."""
         return list(self._values[name])
+
+    def newest(self, name: str, count: int) -> list[float]:
+        """The last `count` of them, newest first; fewer if there are fewer."""
+        return list(islice(reversed(self._values[name]), count))
 
     def last(self, name: str) -> float | None:
         """The newest, if there is one."""

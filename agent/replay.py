@@ -28,7 +28,7 @@ from agent.sentences import is_stop
 from agent.suspects import GazeConfig
 from agent.vision import Vision, VisionConfig
 from drivers import body as bodies
-from drivers.body import Body, forward
+from drivers.body import Body, camera_pose
 from drivers.camera import Lens
 from drivers.errors import ConfigError, PlanError
 
@@ -156,7 +156,7 @@ class _Lock:
             return
         follows = last is not None and glance.count == last.count + 1
         if self._state is not None and follows and last is not None:
-            views = [forward(self._body, one.angles_rad)[-1] for one in (last, glance)]
+            views = [camera_pose(self._body, one.angles_rad) for one in (last, glance)]
             self._state = gaze.shifted(self._state, view_shift(glance.lens, *views))
         else:
             self._state = _begin(glance, GazeState(), self._compare)

@@ -60,7 +60,7 @@ class Status:
                     is_stopped=self._arm.stopped_by is not None,
                     stopped_by=self._arm.stopped_by or "",
                     frames_hz=(counts[-1][1] - counts[0][1]) / span_s if span_s else 0.0,
-                    tick_late_s=max(self._figures.get("tick_late_s")[-TICKS:], default=0.0),
+                    tick_late_s=max(self._figures.newest("tick_late_s", TICKS), default=0.0),
                     recording=self._recording(),
                 )
             )

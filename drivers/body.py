@@ -355,6 +355,11 @@ def forward(body: Body, angles_rad: tuple[float, ...]) -> tuple[Matrix, ...]:
     return tuple(np.array((*rows, _LAST_ROW)) for rows in _chain(body, angles_rad))
 
 
+def camera_pose(body: Body, angles_rad: tuple[float, ...]) -> Matrix:
+    """The camera's pose alone, 4×4 in the base frame: x forward, z up."""
+    return np.array((*_chain(body, angles_rad)[-1], _LAST_ROW))
+
+
 def camera_place(body: Body, angles_rad: tuple[float, ...]) -> tuple[float, float, float]:
     """Where the camera is in the base frame, in metres; a tenth of the work of all poses."""
     x, y, z = _chain(body, angles_rad)[-1]

@@ -30,8 +30,10 @@ class _JumpingSelector(selectors.SelectSelector):
         self._under_way.append((work, answer))
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:
+            return []  # there is work; what woke the loop from elsewhere is already among it
         ready = super().select(0)
-        if ready or timeout == 0:
+        if ready:
             return ready
         if self._under_way:
             work, answer = self._under_way.popleft()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.body import Body, Foot, Matrix, forward, rotation, transform
+from drivers.body import Body, Foot, Matrix, camera_pose, forward, rotation, transform
 from drivers.camera import Image, lens_for
 from sim.people import Actor
 from sim.raster import NEAR_M
@@ -42,7 +42,7 @@ class Overview:
         self, base_pose: Matrix, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float
     ) -> Image:
         """What the robot's camera has before it: 480 × 640 × 3, blue first. `base_pose` as `Plant.base_pose`."""
-        return self._eye.draw(self._stand @ base_pose @ forward(self._body, angles_rad)[-1], actors, light)
+        return self._eye.draw(self._stand @ base_pose @ camera_pose(self._body, angles_rad), actors, light)
 
     def draw(
         self, base_pose: Matrix, angles_rad: tuple[float, ...], actors: tuple[Actor, ...], light: float

@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import lru_cache
 
 import msgspec
 
@@ -45,6 +46,7 @@ class Speech(msgspec.Struct, frozen=True):
     position_m: tuple[float, float, float]
 
 
+@lru_cache(maxsize=16)  # a caller's is asked for at every frame
 def small_talk(start_s: float, end_s: float, seed: str) -> tuple[Said, ...]:
     """As many sentences as fit, at least one word."""
     rng = random.Random(seed)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.body import Body, Matrix, forward, rotation, transform
+from drivers.body import Body, Matrix, camera_pose, rotation, transform
 from drivers.camera import Image, Lens, lens_for
 from drivers.errors import ConfigError
 from sim.board import Board, LockstepBoard, PwmFrame
@@ -175,14 +175,13 @@ class Stage:
         taken = next((taken for taken in self._taken if abs(taken.time_s - time_s) < 1e-6), None)
         if taken is None:
             return None
-        pose = taken.camera_pose
+        pose, focal = taken.camera_pose, self._lens.focal_px
+        eyes = np.array([actor.position_m for actor in taken.actors]).reshape(-1, 3)
+        faces = (eyes - (0.0, 0.0, EYES_TO_MIDDLE_M) - pose[:3, 3]) @ pose[:3, :3]
         foremost, least_m = None, math.inf
-        for actor in taken.actors:
-            eyes = np.asarray(actor.position_m)
-            x, y, z = pose[:3, :3].T @ (eyes - (0.0, 0.0, EYES_TO_MIDDLE_M) - pose[:3, 3])
+        for actor, (x, y, z) in zip(taken.actors, faces.tolist(), strict=True):
             if x <= 0.1:
                 continue
-            focal = self._lens.focal_px
             off_px = math.hypot(WIDTH_PX / 2 - focal * y / x - x_px, HEIGHT_PX / 2 - focal * z / x - y_px)
             if off_px < FACE_RADIUS_M * focal / x and x < least_m:
                 foremost, least_m = actor.name, x
@@ -246,7 +245,7 @@ class Stage:
 
     def _camera_pose(self) -> Matrix:
         angles_rad = self.angles_rad  # first: it brings the plant up to date
-        return self._base @ self.plant.base_pose @ forward(self._body, angles_rad)[-1]
+        return self._base @ self.plant.base_pose @ camera_pose(self._body, angles_rad)
 
     def _ear(self) -> Place:
         x, y, z = self._camera_pose()[:3, 3]

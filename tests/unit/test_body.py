@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.body import PoseHistory, aim, pixel_to_point
-from drivers.body import camera_place, forward, load, rotation, transform
+from drivers.body import camera_place, camera_pose, forward, load, rotation, transform
 from drivers.camera import lens_for
 
 BODY = load()
@@ -45,6 +45,7 @@ def test_poses_are_the_product_of_turns_and_offsets(angles: tuple[float, ...]) -
     pose = pose @ transform(np.eye(3), BODY.camera.offset_m)
     assert poses[-1] == pytest.approx(pose, abs=1e-12)
     assert camera_place(BODY, angles) == tuple(poses[-1][:3, 3])
+    assert (camera_pose(BODY, angles) == poses[-1]).all()
 
 
 def test_positive_pitch_looks_down_and_positive_yaw_left() -> None:
