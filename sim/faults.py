@@ -94,6 +94,10 @@ class ClockJump(_Fault, frozen=True, kw_only=True, tag="clock-jump"):
 
     by_s: Annotated[float, msgspec.Meta(gt=0.0, le=3600.0)]
 
+    @property
+    def end_s(self) -> float:
+        return self.at_s + self.by_s  # no moment lies between
+
 
 class CallGone(_Lasting, frozen=True, kw_only=True, tag="call-gone"):
     """No pictures of the caller come."""
