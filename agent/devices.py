@@ -35,6 +35,7 @@ from sim.fault_player import FaultPlayer
 from sim.faults import LinkCut, LinkNoise
 from sim.landmarks import Landmarks
 from sim.link_trials import Trial
+from sim.microphone import need_pyroomacoustics
 from sim.people import NAMES
 from sim.scenario import Scenario
 from sim.scenario import load as load_scenario
@@ -101,6 +102,11 @@ async def devices(
             fitting_of(joint)  # said now rather than each time the arm is plugged in
     if port is not None and source is None:
         raise ConfigError("a real arm needs a real camera: add --camera 0 (see `ls /dev/video*`)")
+    record = config.record
+    wants_sound = options.has_sound or (record.enabled and record.sound and not is_virtual)
+    has_sound = wants_sound and port is None and source is None  # of the room, which needs what few have
+    if has_sound:
+        need_pyroomacoustics()  # before the room's time begins
     async with contextlib.AsyncExitStack() as stack:
         stage: Stage | None = None
         far_side: LockstepBoard | ProcessBoard | ServoBus | None = None
@@ -125,7 +131,7 @@ async def devices(
             camera=faults.before_camera(camera) if faults is not None and source is None else camera,
             camera_says="simulated room" if source is None else f"camera {source}",
             call_camera=faults.before_call(call_camera) if faults and not options.call else call_camera,
-            microphone=_microphone(config, options, stage if source is None else None, is_virtual),
+            microphone=stage.microphone() if stage is not None and has_sound else None,
             plug_in=_plug(body, port, far_side, cable),
             board_says=_says(body, port),
             stage=stage,
@@ -152,13 +158,6 @@ def _call_camera(options: Options, stage: Stage | None) -> Camera | None:
     if options.call is not None:
         return OpenCvCamera(options.call)
     return stage.call_camera() if stage is not None else None
-
-
-def _microphone(config: Config, options: Options, stage: Stage | None, is_virtual: bool) -> Microphone | None:
-    """The simulated one, where a recording wants sound: voices need what few have installed."""
-    record = config.record
-    is_wanted = options.has_sound or (record.enabled and record.sound and not is_virtual)
-    return stage.microphone() if stage is not None and is_wanted else None
 
 
 def _seeing(model: Callable[[Lens], Landmarks] | None, *, has_identity: bool) -> Seeing:

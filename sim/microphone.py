@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -43,23 +44,28 @@ class Utterance(msgspec.Struct, frozen=True):
     position_m: Place
 
 
+def need_pyroomacoustics() -> Any:
+    """The library, which takes two seconds to load the first time. Raises ConfigError without the extra `sound`."""
+    try:
+        import pyroomacoustics
+    except ImportError as exc:
+        raise ConfigError(
+            "simulated sound needs pyroomacoustics, which is not installed; run "
+            "`.venv/bin/pip install -e '.[sound]'` in Nod's folder"
+        ) from exc
+    pyroomacoustics.constants.set("num_threads", 1)  # how many add up an echo changes its last digits
+    return pyroomacoustics
+
+
 class Acoustics:
     """A box of a room: what becomes of a sound on its way from one place to another."""
 
     def __init__(self, low_m: Place, high_m: Place, reverberation_s: float = REVERBERATION_S) -> None:
         """Two opposite corners. Raises ConfigError without the extra `sound`."""
-        try:
-            import pyroomacoustics
-        except ImportError as exc:
-            raise ConfigError(
-                "simulated sound needs pyroomacoustics, which is not installed; run "
-                "`.venv/bin/pip install -e '.[sound]'` in Nod's folder"
-            ) from exc
-        pyroomacoustics.constants.set("num_threads", 1)  # how many add up an echo changes its last digits
-        self._library = pyroomacoustics
+        self._library = need_pyroomacoustics()
         self._low_m = np.array(low_m)
         self._size_m = np.array(high_m) - self._low_m
-        self._absorption, _ = pyroomacoustics.inverse_sabine(reverberation_s, list(self._size_m))
+        self._absorption, _ = self._library.inverse_sabine(reverberation_s, list(self._size_m))
 
     def response(self, source_m: Place, ear_m: Place) -> Floats:
         """What a click of one Pa at a metre sounds like at the ear, from its start on."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConfigError
 from sim.people import CAST
+from sim.timeline import saying_s
 
 RATE_HZ = 16_000
 SPEECH_RMS = 0.02  # Pa at one metre: 60 dB, talking to somebody across a table
@@ -21,6 +22,8 @@ WOMEN, MEN = ("slt",), ("rms", "awb", "kal16")
 PITCH_HZ = {True: (180.0, 225.0), False: (95.0, 135.0)}  # women, men; range of speaking means
 CHILD_PITCH_HZ = 265.0
 CHILD_EYES_BELOW_M = 1.3
+LEAST_STRETCH, MOST_STRETCH = 0.75, 1.3  # of flite's own pace; beyond, nobody talks so
+QUIET_SHARE = 0.05  # of the loudest sample: less is silence
 
 
 def need_flite() -> str:
@@ -37,17 +40,34 @@ def need_flite() -> str:
 def speak(name: str, text: str, is_child: bool = False) -> NDArray[np.float32]:
     """A sentence in somebody's voice: pressure in Pa at one metre from the mouth, RATE_HZ samples a second.
 
-    The same words by the same person are the same samples. Raises ConfigError without flite or when it fails.
+    It begins with its first sound, and takes about as long as the lips move for it (`saying_s`). The same words by
+    the same person are the same samples. Raises ConfigError without flite or when it fails.
     """
     choose = random.Random(f"voice of {name}")
     is_woman = name not in CAST or CAST[name].sex < 0.5
     voice = choose.choice(WOMEN if is_woman or is_child else MEN)
     pitch_hz = CHILD_PITCH_HZ if is_child else choose.uniform(*PITCH_HZ[is_woman])
+    samples = _spoken(voice, pitch_hz, 1.0, text)
+    if len(samples):
+        stretch = min(max(saying_s(text) * RATE_HZ / len(samples), LEAST_STRETCH), MOST_STRETCH)
+        samples = _spoken(voice, pitch_hz, stretch, text)
+    loud = samples[np.abs(samples) > QUIET_SHARE * float(np.abs(samples).max(initial=1.0))]
+    level = float(np.sqrt(np.mean(loud**2))) if len(loud) else 1.0
+    return samples * np.float32(SPEECH_RMS / level)
+
+
+def _spoken(voice: str, pitch_hz: float, stretch: float, text: str) -> NDArray[np.float32]:
+    """What flite says, without the silence around it; empty for a text without a sound."""
     with tempfile.TemporaryDirectory(prefix="nod-voice-") as folder:
         file = Path(folder) / "sentence.wav"
-        words = ("-voice", voice, "--setf", f"int_f0_target_mean={pitch_hz:.0f}", "-t", text, "-o", str(file))
+        settings = (f"int_f0_target_mean={pitch_hz:.0f}", f"duration_stretch={stretch:.3f}")
+        words = [word for setting in settings for word in ("--setf", setting)]
         done = subprocess.run(
-            [need_flite(), *words], capture_output=True, text=True, timeout=SPEAK_TIMEOUT_S, check=False
+            [need_flite(), "-voice", voice, *words, "-t", text, "-o", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=SPEAK_TIMEOUT_S,
+            check=False,
         )
         if done.returncode or not file.exists():
             raise ConfigError(f"flite could not say {text!r}: {done.stderr.strip() or 'no reason given'}")
@@ -58,6 +78,5 @@ def speak(name: str, text: str, is_child: bool = False) -> NDArray[np.float32]:
         raise ConfigError(
             f"flite's voice {voice} has {rate_hz} samples a second, not {RATE_HZ}; update flite"
         )
-    loud = samples[np.abs(samples) > 0.05 * float(np.abs(samples).max(initial=1.0))]
-    level = float(np.sqrt(np.mean(loud**2))) if len(loud) else 1.0
-    return samples * np.float32(SPEECH_RMS / level)
+    heard = np.flatnonzero(np.abs(samples) > QUIET_SHARE * float(np.abs(samples).max(initial=1.0)))
+    return samples[heard[0] : heard[-1] + 1] if len(heard) else samples[:0]

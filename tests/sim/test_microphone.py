@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from sim import clock, voices
 from sim.microphone import QUIET_PA, Acoustics, Place, SimMicrophone, Utterance
+from sim.speech import SMALL_TALK
+from sim.timeline import saying_s
 from sim.voices import RATE_HZ
 
 LOW_M, HIGH_M = (-1.6, -2.7, 0.0), (4.6, 2.7, 2.6)
@@ -89,3 +91,11 @@ def test_two_people_speak_at_once() -> None:
     two = Utterance(0.2, lambda: voices.speak("Anna", "Nice to see you."), (2.0, -1.0, 1.4))
     both, alone = listen((one, two), seconds=1.5), listen((one,), seconds=1.5)
     assert level_db(both) > level_db(alone) + 1
+
+
+@pytest.mark.parametrize("name", ["Anna", "Ben"])
+def test_a_voice_lasts_about_as_long_as_the_lips_move(name: str) -> None:
+    for text in (*SMALL_TALK[:3], "nod twice"):
+        samples = voices.speak(name, text)
+        assert 0.7 < len(samples) / RATE_HZ / saying_s(text) < 1.1  # flite's women speak faster than that
+        assert np.abs(samples[: RATE_HZ // 50]).max() > 0.03 * np.abs(samples).max()  # and without delay
