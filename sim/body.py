@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from drivers.balance import support_edges
-from drivers.body import Body, Matrix, PwmServo, Wheels, transform
+from drivers.body import Body, Matrix, PwmServo, Wheels, rotation, transform
 from drivers.errors import ConfigError
 from sim import dynamics, wheels
 from sim.dynamics import STEP_S, Law, Links, Motion, steps_until
@@ -197,7 +197,7 @@ class LightBody:
     @property
     def base_pose(self) -> Matrix:
         x, y, yaw = self._motion.wheels[:3].tolist()
-        pose = transform(_turn((0.0, 0.0, 1.0), yaw), (x, y, 0.0))
+        pose = transform(rotation("z", yaw), (x, y, 0.0))
         edge = int(self._motion.whole[dynamics.EDGE])
         if edge < 0:
             return pose

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class _JumpingSelector(selectors.SelectSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     """Waits for work in threads; otherwise never: what the loop would have waited becomes virtual time."""
 
     def __init__(self) -> None:
