@@ -148,6 +148,7 @@ class _Program:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
+                start_new_session=True,  # Ctrl-C is for the robot, which closes what it records
             )
         except OSError as exc:
             raise DeviceError(NO_PROGRAM.format(exc)) from exc
