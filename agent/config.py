@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.errors import ConfigError
+from drivers.errors import ConfigError, without_login
 
 IdleDial = Literal["off", "low", "full"]
 
@@ -129,18 +129,13 @@ def without_secrets(config: Config) -> Config:
     replace = msgspec.structs.replace
     return replace(
         config,
-        mqtt=replace(config.mqtt, url=_without_user(config.mqtt.url)),
-        camera=replace(config.camera, source=_without_user(config.camera.source)),
+        mqtt=replace(config.mqtt, url=_shown(config.mqtt.url)),
+        camera=replace(config.camera, source=_shown(config.camera.source)),
     )
 
 
-def _without_user(address: str | None) -> str | None:
-    """An address without who logs in there and with what; a stream's query may hold a key as well."""
-    if address is None or "://" not in address:
-        return address
-    scheme, _, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+def _shown(address: str | None) -> str | None:
+    return None if address is None else without_login(address)
 
 
 def _xdg(variable: str, fallback: str) -> Path:

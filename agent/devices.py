@@ -20,7 +20,7 @@ from drivers.audio import Microphone
 from drivers.body import Body, PwmServo
 from drivers.bus_servo import BusHead
 from drivers.camera import DEFAULT_FIELD_OF_VIEW_RAD, Camera, Lens, OpenCvCamera
-from drivers.errors import ConfigError, DeviceError
+from drivers.errors import ConfigError, DeviceError, without_login
 from drivers.head import Head, HeadDevice
 from drivers.link import SerialStream
 from drivers.servo_bus import need_library
@@ -129,7 +129,7 @@ async def devices(
         yield Devices(
             body=body,
             camera=faults.before_camera(camera) if faults is not None and source is None else camera,
-            camera_says="simulated room" if source is None else f"camera {source}",
+            camera_says="simulated room" if source is None else f"camera {without_login(source)}",
             call_camera=faults.before_call(call_camera) if faults and not options.call else call_camera,
             microphone=stage.microphone() if stage is not None and has_sound else None,
             plug_in=_plug(body, port, far_side, cable),

@@ -11,7 +11,7 @@ from agent import local, prepare, weights
 from agent.body_sheet import cap_line
 from agent.config import Config, cache_dir
 from drivers import body as bodies
-from drivers.errors import RobotError
+from drivers.errors import RobotError, without_login
 
 LEAST_FREE_BYTES = 2_000_000_000
 FIRMWARE = Path(__file__).resolve().parents[1] / "firmware" / "build" / "nod-host"
@@ -87,7 +87,11 @@ def _camera(config: Config) -> Finding:
     if source.isdecimal():
         return _device("camera", Path(f"/dev/video{source}"), "video")
     is_well = "://" in source or Path(source).is_file()
-    return Finding(what="camera", is_well=is_well, says=source if is_well else f"there is no file {source}")
+    return Finding(
+        what="camera",
+        is_well=is_well,
+        says=without_login(source) if is_well else f"there is no file {source}",
+    )
 
 
 def _port(config: Config) -> Finding:

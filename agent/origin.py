@@ -19,7 +19,16 @@ from drivers import body as bodies
 from drivers.body import Body
 from drivers.urdf import urdf
 
-PACKAGES = ("ai-edge-litert", "av", "mcap", "msgspec", "numba", "numpy", "opencv-python-headless", "ruckig")
+PACKAGES = (
+    "ai-edge-litert",
+    "imageio-ffmpeg",
+    "mcap",
+    "msgspec",
+    "numba",
+    "numpy",
+    "opencv-python-headless",
+    "ruckig",
+)
 GIT_TIMEOUT_S = 5.0  # a slow disk; it is one look at one folder
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,6 +10,9 @@ from agent.recording import Message
 from agent.video import decode, key_size
 from drivers.camera import Image
 
+MOST_S = 25.0  # a little more than from key picture to key picture
+MOST_PICTURES = 120
+
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A picture of a recording; `image` is None where it can't be made of what is there."""
@@ -18,19 +21,31 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     image: Image | None
 
 
+class _Group:
+    """A key picture and those that need it: which were decoded, and which wait for it, since when."""
+
+    def __init__(self) -> None:
+        self.shown: list[bytes] = []
+        self.waiting: list[bytes] = []
+        self.since_s = 0.0
+
+
 def with_images(messages: Iterable[Message]) -> Iterator[Message]:
     """The same messages in the same order, `Shown` in place of each `Picture`.
 
-    A picture needs those before it back to a key picture, and they are decoded together: messages are held back
-    for as long as that takes, which is `Quality.key_s`. Raises DeviceError when there is no ffmpeg.
+    A picture needs those before it back to a key picture, and they are decoded together: messages are held back for
+    up to MOST_S, or MOST_PICTURES of a camera. Raises DeviceError when there is no ffmpeg.
     """
     held: deque[Message] = deque()
-    groups: dict[str, list[Picture]] = {}
+    groups: dict[str, _Group] = {}
     made: dict[str, deque[Image | None]] = {}
 
     def finish(channel: str) -> None:
-        group = groups.pop(channel, [])
-        made.setdefault(channel, deque()).extend(decode([picture.data for picture in group]))
+        group = groups[channel]
+        images = decode([*group.shown, *group.waiting])
+        made.setdefault(channel, deque()).extend(images[len(group.shown) :])
+        group.shown += group.waiting
+        group.waiting = []
 
     def release() -> Iterator[Message]:
         while held:
@@ -44,12 +59,23 @@ def with_images(messages: Iterable[Message]) -> Iterator[Message]:
             yield message
 
     for message in messages:
+        for channel, group in groups.items():
+            if group.waiting and (
+                message.time_s > group.since_s + MOST_S or len(group.waiting) >= MOST_PICTURES
+            ):
+                finish(channel)
         if isinstance(message.value, Picture):
-            if key_size(message.value.data) is not None:
-                finish(message.channel)
-            groups.setdefault(message.channel, []).append(message.value)
+            channel, data = message.channel, message.value.data
+            if channel not in groups or key_size(data) is not None:
+                if channel in groups:
+                    finish(channel)
+                groups[channel] = _Group()
+            group = groups[channel]
+            if not group.waiting:
+                group.since_s = message.time_s
+            group.waiting.append(data)
         held.append(message)
         yield from release()
-    for channel in tuple(groups):
+    for channel in groups:
         finish(channel)
     yield from release()

@@ -17,7 +17,7 @@ from agent.pictures import Shown, with_images
 from agent.record_format import Crowd, Picture
 from agent.recording import Message, Recording
 from agent.remote import Remote, Scene, Sources
-from agent.video import LOW
+from agent.video import LOW, MOST_SIDE_PX
 from agent.viewing import Heard, Tape, Told
 from drivers.camera import Frame
 from drivers.errors import ConfigError, Refused
@@ -39,6 +39,12 @@ class Player:
             raise ConfigError(
                 f"{recording.path}: its start, with room and body, is missing; it can't be shown"
             )
+        try:
+            room = msgspec.json.decode(scene, type=Scene)
+        except (msgspec.DecodeError, UnicodeError) as exc:
+            raise ConfigError(
+                f"{recording.path}: its room is damaged, or of another version ({exc})"
+            ) from exc
         self.tape = Tape(name=recording.path.name, start_s=span_s[0], end_s=span_s[1])
         self.rate = 1.0
         self._recording = recording
@@ -49,6 +55,7 @@ class Player:
         self._since_s: float | None = None  # … at this loop time
         self._wound = asyncio.Event()
         self._spoken: list[Message] = []
+        self._told = 0  # notes about the file
         bus = self._bus
         self.sources = Sources(
             frames=bus.frames,
@@ -61,7 +68,7 @@ class Player:
             health=bus.health,
             pose=lambda: self._pose.position_rad,
             people=lambda: self._crowd.people,
-            scene=msgspec.json.decode(scene, type=Scene),
+            scene=room,
             urdf=(recording.attachment("body.urdf") or b"").decode(errors="replace"),
             orders=bus.orders,
             stop=_nothing_moves,
@@ -148,6 +155,13 @@ class Player:
                             pass
             finally:
                 batch = await following  # two threads must not read at once
+                self._tell_notes(remote)
+
+    def _tell_notes(self, remote: Remote) -> None:
+        """Say on the page what could not be read, once."""
+        for note in self._recording.notes[self._told :]:
+            remote.tell(Reply(order_id="", kind="error", text=note, last=True))
+        self._told = len(self._recording.notes)
 
     async def _is_wound_before(self, time_s: float) -> bool:
         """Wait until the recording has got there, or somebody winds."""
@@ -171,6 +185,8 @@ class Player:
                 pass
             case Shown(picture=picture, image=image):
                 size = (picture.width_px, picture.height_px)  # in which what was seen is told
+                if not all(0 < side <= MOST_SIDE_PX for side in size):
+                    return
                 image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
                 getattr(self._bus, message.channel).put(Frame(image=image, time_s=now_s, index=picture.index))
             case Sight() as sight:

@@ -5,6 +5,7 @@ in a thread of its own. In virtual time it happens at once, so that the same see
 that is full, or broken, ends the recording and never the robot; it is tried again later.
 """
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -70,6 +71,7 @@ class Recorder:
         self._queue: deque[_Item] = deque()
         self._frames_waiting = 0
         self._told_dropped = 0
+        self._formless: set[str] = set()  # channels of which a message could not be written
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="recording") if has_thread else None
 
@@ -151,6 +153,14 @@ class Recorder:
                 reel.write(name, message, at_s)
         except OSError as exc:
             self._fail(exc, time_s)
+        except (
+            ValueError,
+            TypeError,
+            NotImplementedError,
+        ) as exc:  # one message that has no form, not all others
+            if channel not in self._formless:
+                log.error("recording: a message of %s was left out (%s)", channel, exc)
+            self._formless.add(channel)
 
     def _reel_for_more(self) -> Reel:
         if self._reel is not None and self._row.is_full(self._reel):
@@ -190,7 +200,8 @@ class Recorder:
         self._retry_s = time_s + RETRY_S
         reel, self._reel = self._reel, None
         if reel is not None:
-            reel.drop()
+            with contextlib.suppress(OSError):
+                reel.drop()
 
 
 class LogTap(logging.Handler):
@@ -209,11 +220,17 @@ class LogTap(logging.Handler):
         logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._note(record)
+        except Exception:  # noqa: BLE001  whoever logs must not fail for it
+            self.handleError(record)
+
+    def _note(self, record: logging.LogRecord) -> None:
         time_s = self._now_s()
         line = LogLine(
             timestamp=stamped(time_s),
             level=min(max(record.levelno // 10, 1), 5),
-            message=record.getMessage(),
+            message=record.getMessage().encode(errors="replace").decode(),
             name=record.name,
             file=record.filename,
             line=record.lineno,
@@ -228,6 +245,7 @@ class _Camera:
         self.quality = kept.quality
         self._name = name
         self._encoder: Encoder | None = Encoder(kept.quality or LOW)
+        self._retry_s = 0.0  # after it failed
         self._blur = FaceBlur() if kept.has_blur else None
 
     def begin(self) -> None:
@@ -249,12 +267,14 @@ class _Camera:
         if frame.image.size == 0:
             return []  # a camera whose seeing is modelled shows nothing
         if self._encoder is None:
-            return []
+            if frame.time_s < self._retry_s:
+                return []
+            self._encoder = Encoder(self.quality or LOW)
         try:
             packet = self._encoder.encode(frame.image)
         except DeviceError as exc:
-            log.error("recording: no pictures of %s until the next file (%s)", self._name, exc)
-            self._encoder = None
+            log.error("recording: no pictures of %s for %g s (%s)", self._name, RETRY_S, exc)
+            self._encoder, self._retry_s = None, frame.time_s + RETRY_S
             return []
         height_px, width_px = frame.image.shape[:2]
         picture = Picture(

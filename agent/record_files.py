@@ -137,9 +137,13 @@ class Single:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._has_begun = False
 
     def next(self, about: About) -> Reel:
-        """Begin it, over what was there."""
+        """Begin it, over what was there. There is no second one: it would be written over the first."""
+        if self._has_begun:
+            raise OSError(errno.ENOSPC, "the disk was full")
+        self._has_begun = True
         return Reel(self._path, about, is_new=False)
 
     def is_full(self, reel: Reel) -> bool:

@@ -28,6 +28,7 @@ from drivers.errors import ConfigError
 HEAD_BYTES = 9  # of every record: what it is, and its length
 FOOTER_BYTES = 29  # the last record, before the magic bytes
 MOST_RECORD_BYTES = 256 * 1024 * 1024  # larger ones are damage, or made to fill the memory
+MOST_CHUNK_BYTES = 64 * 1024 * 1024  # unpacked
 START_BYTES = 64 * 1024 * 1024  # within which the facts of a file stand
 
 _DAMAGE = (  # all that reading nonsense raises; lz4 says RuntimeError
@@ -175,7 +176,11 @@ class Recording:
         known = dict(self._channels)
         for offset, body in self._chunks(low, high):
             try:
-                contents = breakup_chunk(Chunk.read(body), validate_crc=True)
+                chunk = Chunk.read(body)
+                claimed = zstandard.frame_content_size(chunk.data) if chunk.compression == "zstd" else 0
+                if max(chunk.uncompressed_size, claimed) > MOST_CHUNK_BYTES:
+                    raise ValueError("too large")
+                contents = breakup_chunk(chunk, validate_crc=True)
             except _DAMAGE:
                 self._note(f"a damaged part at byte {offset:,} was left out")
                 continue

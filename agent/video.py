@@ -4,11 +4,14 @@ VP9 by ffmpeg, a program of its own beside us: what it is made of is under licen
 could not have. One thread: the same pictures give the same bytes. All calls block; one thread for each object.
 """
 
+import os
 import select
+import shutil
 import struct
 import subprocess
 import weakref
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,8 +24,9 @@ from drivers.errors import DeviceError
 
 FORMAT = "vp9"
 NO_PROGRAM = "video: ffmpeg cannot be started ({}); install the package ffmpeg"
-PATIENCE_S = 20.0  # for one picture, on a machine that is busy
+PATIENCE_S = 5.0  # for one picture, on a machine that is busy
 SHARED = ("-hide_banner", "-loglevel", "quiet", "-threads", "1", "-probesize", "32", "-analyzeduration", "0")
+MOST_SIDE_PX = 4096  # of a picture; larger ones are damage, or made to fill the memory
 _CPU_USED = "8"  # libvpx's fastest: 3 ms a picture of 320 × 240 on one core
 
 # IVF: a head of 32 bytes, and before each packet its length and number.
@@ -84,7 +88,7 @@ def decode(packets: Sequence[bytes]) -> list[Image | None]:
     None from the first one on that can't be made. Raises DeviceError when there is no ffmpeg.
     """
     size = key_size(packets[0]) if packets else None
-    if size is None:
+    if size is None or max(size) > MOST_SIDE_PX:
         return [None] * len(packets)
     wide, high = size
     stream = IVF_HEAD.pack(b"DKIF", 0, IVF_HEAD.size, b"VP90", wide, high, 1000, 1, len(packets))
@@ -93,7 +97,9 @@ def decode(packets: Sequence[bytes]) -> list[Image | None]:
     made = ("-fps_mode", "passthrough", "-pix_fmt", "bgr24", "-f", "rawvideo")
     words = (*strict, "-f", "ivf", "-i", "pipe:0", *made, "pipe:1")
     try:
-        data = subprocess.run(_command(*words), input=stream, capture_output=True, timeout=PATIENCE_S).stdout
+        data = subprocess.run(
+            _command(*words), input=stream, capture_output=True, timeout=12 * PATIENCE_S
+        ).stdout
     except subprocess.TimeoutExpired:
         return [None] * len(packets)
     except OSError as exc:
@@ -152,15 +158,20 @@ class _Program:
             )
         except OSError as exc:
             raise DeviceError(NO_PROGRAM.format(exc)) from exc
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         weakref.finalize(self, _end, self._process)
 
     def write(self, data: bytes | memoryview) -> None:
-        """All of it. Raises DeviceError if the program has ended."""
+        """All of it. Raises DeviceError if the program has ended, or takes nothing for too long."""
         assert self._process.stdin is not None
+        number = self._process.stdin.fileno()
         view = memoryview(data).cast("B")
         try:
             while view:
-                view = view[self._process.stdin.write(view) :]
+                if not select.select([], [number], [], PATIENCE_S)[1]:
+                    raise DeviceError(f"video: ffmpeg took nothing for {PATIENCE_S:g} s")
+                view = view[os.write(number, view) :]
         except OSError as exc:
             raise DeviceError("video: ffmpeg has ended") from exc
 
@@ -190,10 +201,17 @@ class _Program:
 
 
 def _command(*words: str) -> list[str]:
-    try:
-        return [imageio_ffmpeg.get_ffmpeg_exe(), *SHARED, *words]
-    except RuntimeError as exc:
-        raise DeviceError(NO_PROGRAM.format("it is not there")) from exc
+    return [_ffmpeg(), *SHARED, *words]
+
+
+@cache
+def _ffmpeg() -> str:
+    """The package's own, or the system's."""
+    own = sorted(Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*"))
+    found = str(own[0]) if own else shutil.which("ffmpeg")
+    if found is None:
+        raise DeviceError(NO_PROGRAM.format("it is not there"))
+    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

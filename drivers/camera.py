@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, without_login
 
 Image = NDArray[np.uint8]
 """Height × width × 3, blue-green-red, as OpenCV keeps it."""
@@ -90,6 +90,7 @@ class OpenCvCamera:
 
     def __init__(self, source: str, field_of_view_rad: float = DEFAULT_FIELD_OF_VIEW_RAD) -> None:
         self._source = source
+        self._shown = without_login(source)
         self._field_of_view_rad = field_of_view_rad
         self._is_usb = source.isdecimal()
         self._is_film = is_film(source)
@@ -148,16 +149,16 @@ class OpenCvCamera:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except TimeoutError as exc:
             raise DeviceError(
-                f"camera {self._source}: no picture for {timeout_s:g} s; "
+                f"camera {self._shown}: no picture for {timeout_s:g} s; "
                 "check its cable or choose another with --camera"
             ) from exc
 
     def _open(self, thread: ThreadPoolExecutor) -> Image:
         _silence()
         if self._is_film and not os.path.isfile(self._source):
-            raise DeviceError(f"camera: there is no file {self._source}; give a film, a number or a URL")
+            raise DeviceError(f"camera: there is no file {self._shown}; give a film, a number or a URL")
         if self._is_usb and int(self._source) > MAX_NUMBER:
-            raise DeviceError(f"camera {self._source}: numbers end at {MAX_NUMBER}; see `ls /dev/video*`")
+            raise DeviceError(f"camera {self._shown}: numbers end at {MAX_NUMBER}; see `ls /dev/video*`")
         if self._is_usb:
             capture = cv2.VideoCapture(int(self._source), cv2.CAP_V4L2)
         else:  # FFmpeg alone: the other readers of films write their doubts to the terminal
@@ -171,10 +172,10 @@ class OpenCvCamera:
                 says = "is missing or busy; see `ls /dev/video*`, or close what uses it"
             else:
                 says = "gives no stream; check its address and that it is switched on"
-            raise DeviceError(f"camera {self._source} {says}")
+            raise DeviceError(f"camera {self._shown} {says}")
         if self._thread is not thread:  # it was left meanwhile, and perhaps entered again
             capture.release()
-            raise DeviceError(f"camera {self._source} was closed while it opened")
+            raise DeviceError(f"camera {self._shown} was closed while it opened")
         self._capture = capture
         if self._is_usb:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH_PX)
@@ -187,7 +188,7 @@ class OpenCvCamera:
     def _next(self, skip: int) -> Image:
         capture = self._capture
         if capture is None:
-            raise DeviceError(f"camera {self._source} is closed")
+            raise DeviceError(f"camera {self._shown} is closed")
         for _ in range(skip):
             capture.grab()
         ok, image = capture.read()
@@ -196,7 +197,7 @@ class OpenCvCamera:
             ok, image = capture.read()
         if not ok or image is None:
             raise DeviceError(
-                f"camera {self._source}: no picture; check its cable or choose another with --camera"
+                f"camera {self._shown}: no picture; check its cable or choose another with --camera"
             )
         return np.asarray(image, dtype=np.uint8)
 

@@ -72,3 +72,12 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def without_login(address: str) -> str:
+    """An address as it may be shown: without who logs in there and with what; a stream's query may hold a key too."""
+    if "://" not in address:
+        return address
+    scheme, _, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

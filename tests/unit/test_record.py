@@ -241,10 +241,28 @@ def test_a_file_that_may_grow_no_more_ends_the_recording_not_the_robot(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert recorder.line == f"stopped: {os.strerror(errno.EFBIG)}"
+        recorder.write(
+            "doing", _noise(40), 1000.0
+        )  # tried again later: what there is must not be written over
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
     with Recording(file) as recording:
         assert [message.time_s for message in recording.messages()] == [0.0, 0.1, 0.2, 0.3, 0.4]
         assert any("cut off" in note for note in recording.notes)
+
+
+def test_a_message_without_a_form_is_left_out_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "x.mcap"
+    with Recorder(file, has_thread=True) as recorder:
+        for number in range(3):
+            recorder.write("doing", events.Doing(what="\ud800", why=""), number)
+            recorder.write("doing", events.Doing(what="well", why=""), number + 0.5)
+    assert [record.message.split(" (")[0] for record in caplog.records if record.levelname == "ERROR"] == [
+        "recording: a message of doing was left out"
+    ]
+    with Recording(file) as recording:
+        assert [message.time_s for message in recording.messages()] == [0.5, 1.5, 2.5]
 
 
 def test_a_file_that_cannot_be_made_is_said_at_once(tmp_path: Path) -> None:
