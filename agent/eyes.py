@@ -23,6 +23,7 @@ from drivers.camera import STILL_S, Camera, Frame, Image, Lens
 from drivers.errors import DeviceError
 
 GRAIN_PX = 16  # one pixel in so many, each way, tells two pictures apart: a thousand of a webcam's
+LEAST_ALIKE = 10  # pictures that must be the same: one that is given twice after a stall is no failure
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between tries to open a camera; five seconds is what a person waits
 ASSUMED_DISTANCE_M = 1.5  # of a face whose size says nothing yet
 FAR_M = 3.0  # where the point is put that stands for a direction
@@ -78,6 +79,7 @@ class Eye:
         self.still_s = still_s
         self._grain: Image | None = None
         self._changed_s = 0.0
+        self._alike = 0  # pictures since then
         self._log = logging.getLogger(f"{__name__}.{name}")
 
     @property
@@ -111,8 +113,10 @@ class Eye:
             return
         grain = frame.image[::GRAIN_PX, ::GRAIN_PX]
         if self._grain is None or not np.array_equal(grain, self._grain):
-            self._grain, self._changed_s = grain.copy(), frame.time_s
-        elif frame.time_s - self._changed_s > self.still_s:
+            self._grain, self._changed_s, self._alike = grain.copy(), frame.time_s, 0
+            return
+        self._alike += 1
+        if self._alike >= LEAST_ALIKE and frame.time_s - self._changed_s > self.still_s:
             raise DeviceError(
                 f"{self._name}: the picture stands still; see that nothing covers it, or plug it in again"
             )

@@ -303,7 +303,7 @@ def _privacy(keep: Keep, packed: Packed) -> str:
     lines = [
         f"In it, as its owner wished: {', '.join(kept)}."
         if kept
-        else "Faces, voices and names were taken out."
+        else "Faces and voices were taken out, and the names of simulated people; other names may stand in texts."
     ]
     if packed.pictures_left_out:
         lines.append(

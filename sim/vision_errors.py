@@ -37,8 +37,9 @@ OWN_LOOK_FEATURES = 9
 NUMBERS = 128  # of an embedding
 _DETECTOR_WIDTH_PX = 640.0  # the detector sees every picture at one size; a face's size counts at this width
 _MIDDLE_PX = 64.0
-STAYS_S = 20.0  # of errors of place and pose, where nothing moves
-TURN_RAD, NEARER = 1.0, 0.7  # after which such errors are others; the latter a logarithm of size
+STAYS_S = 20.0  # of errors of place and pose, where nothing moves: assumed, the clips of the fit are short
+# After which such errors are others, the latter a logarithm of size: so that a nod is seen as large as in pixels mode.
+TURN_RAD, NEARER = 1.0, 0.7
 
 Vector = NDArray[np.float32]
 Wholes = NDArray[np.int64]
@@ -59,9 +60,7 @@ class Errors(NamedTuple):
     own_look: Doubles  # P × M × 128
     look_noise: Doubles  # L, of the logarithm of an embedding's noise
     look_spread: Doubles  # components × 128: how that noise is spread; the rest is even
-    scales: (
-        Doubles  # 3: the even rest; how much the noise's size varies (logarithm); logit of score per latent
-    )
+    scales: Doubles  # 4: EVEN, how much VARIES (logarithm), SLOPE, TOGETHER
 
 
 @cache
