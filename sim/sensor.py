@@ -57,10 +57,6 @@ class Sensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """How much brighter than usual a picture gets at most, by exposing longer and by gain."""
         return self.longest_exposure_s / USUAL_EXPOSURE_S * self.most_gain
 
-    def settled_light(self, light: float) -> float:
-        """The light in which pictures look to be taken, once the exposure has settled to `light`."""
-        return light * min(max(1.0 / max(light, 1e-6), LEAST_EXPOSURE), self.most_exposure)
-
     def as_usual(self, light: float) -> float:
         """The light in which a usual webcam would fare as this one does in `light`: in the dark, what counts is how
         much they can brighten."""

@@ -82,7 +82,6 @@ class Stage:
         self.fidelity = fidelity
         self.room: Room = ROOMS[scenario.room]()
         self.world = World(scenario, seed)
-        self._seed = seed
         self.board = board
         self.light: float | None = None  # a fault's; else it is the scenario's
         self.witness: Callable[[Truth], None] | None = None

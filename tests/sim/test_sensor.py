@@ -80,7 +80,7 @@ def test_a_fading_room_gets_noisy_first_and_dark_when_gain_has_run_out() -> None
     assert noises[2] > 2 * noises[0] > 1.0
     assert MIDDLE / 2 > means[3] > means[4]
     for light, mean in zip((1.0, 0.3, 0.05, 0.01), means, strict=False):
-        assert mean == pytest.approx(MIDDLE * Sensor().settled_light(light), rel=0.05)
+        assert mean == pytest.approx(MIDDLE * min(1.0, light * Sensor().most_exposure), rel=0.05)
 
 
 def test_noise_grows_with_gain_and_with_brightness() -> None:
