@@ -75,6 +75,7 @@ class Home:
         while True:
             try:
                 async with connect_to(self._broker, f"{self._topic}/availability") as client:
+                    heed_cancellation()  # as in `Client`: here it would leave a connection open
                     self.line, tries, is_said = "connected", 0, False
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(client), name="mqtt-listen")
@@ -93,9 +94,7 @@ class Home:
     async def _listen(self, client: Client) -> None:
         for word in ("stop", "chat"):
             await client.subscribe(f"{self._topic}/{word}", qos=1)
-            heed_cancellation()  # which Python 3.11's wait_for loses if the answer has just come
         await client.publish(f"{self._topic}/availability", "online", qos=1, retain=True)
-        heed_cancellation()
         log.info("mqtt: connected to %s", self._broker)
         async for message in client.messages:
             if message.retain:

@@ -4,20 +4,33 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from typing import Any
 
 import aiomqtt
 import msgspec
 from amqtt.broker import Broker
 from amqtt.errors import AMQTTError
 
-from drivers.errors import DeviceError
+from drivers.errors import DeviceError, heed_cancellation
 
 KEEPALIVE_S = 10  # so that the last will is published within 15 s of a vanished robot
 LOOPBACK = "127.0.0.1"
 MAX_CONNECTIONS = 50
 
-Client = aiomqtt.Client
 Lost = aiomqtt.MqttError
+
+
+class Client(aiomqtt.Client):
+    """aiomqtt's, whose calls wait by `asyncio.wait_for`: Python 3.11's loses a cancellation that meets the answer."""
+
+    async def subscribe(self, *args: Any, **kwargs: Any) -> Any:
+        answer = await super().subscribe(*args, **kwargs)
+        heed_cancellation()
+        return answer
+
+    async def publish(self, *args: Any, **kwargs: Any) -> None:
+        await super().publish(*args, **kwargs)
+        heed_cancellation()
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
