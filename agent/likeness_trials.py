@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.identity import OTHER_ABOVE, SAME_BELOW
 from agent.vision import Vision
 from drivers.camera import Image, Lens
 
 GONE_S = 10.0  # vision has forgotten whoever was away for so long
-SAME_BELOW, OTHER_ABOVE = 0.52, 0.60  # where identity accepts and rejects
 
 
 class IdentityFigures(NamedTuple):

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.likeness_trials import OTHER_ABOVE, embeddings
+from agent.identity import OTHER_ABOVE
+from agent.likeness_trials import embeddings
 from sim import people
 from sim.cast import CAST, NAMES
 from sim.paint import LIPS, Look, Share
