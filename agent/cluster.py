@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from agent import sweep
 from agent.sweep import Job, Played
-from drivers.errors import ConfigError, DeviceError
+from drivers.errors import ConfigError, DeviceError, not_installed
 
 CONNECT_TIMEOUT_S = 10.0  # a scheduler in the same house answers within one
 _one_at_a_time = threading.Lock()  # a run has a process for itself, though a worker may have several threads
@@ -34,10 +34,7 @@ def player(address: str) -> sweep.Player:
     try:
         import distributed  # not at the top: few have it
     except ImportError as exc:
-        raise ConfigError(
-            "a cluster needs dask.distributed, which is not installed; run `.venv/bin/pip install -e '.[cluster]'` "
-            "in Nod's folder"
-        ) from exc
+        raise not_installed("a cluster needs dask.distributed", "cluster") from exc
 
     def play(left: Sequence[Job]) -> Iterator[tuple[Job, Played]]:
         with contextlib.ExitStack() as stack:

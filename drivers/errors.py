@@ -74,6 +74,13 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
+def not_installed(need: str, extra: str) -> ConfigError:
+    """What to raise where a package of an extra is missing; `need` is like "bus servos need rustypot"."""
+    return ConfigError(
+        f"{need}, which is not installed; run `.venv/bin/pip install -e '.[{extra}]'` in Nod's folder"
+    )
+
+
 def without_login(address: str) -> str:
     """An address as it may be shown: without who logs in there and with what; a stream's query may hold a key too."""
     if "://" not in address:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from drivers.errors import ConfigError, DeviceError, LinkLost, LinkTimeout, ProtocolError
+from drivers.errors import DeviceError, LinkLost, LinkTimeout, ProtocolError, not_installed
 from drivers.link import why_not_open
 from drivers.servo_registers import ALERT_BIT, STS3215, Fitting, Kind, Register
 
@@ -235,9 +235,7 @@ def need_library() -> None:
     try:
         import rustypot  # noqa: F401  # only whether it can be
     except ImportError as exc:
-        raise ConfigError(
-            "bus servos need rustypot, which is not installed; run `.venv/bin/pip install -e '.[bus]'` in Nod's folder"
-        ) from exc
+        raise not_installed("bus servos need rustypot", "bus") from exc
 
 
 def _open(port: str, kind: Kind) -> Any:  # rustypot's controllers have no common type

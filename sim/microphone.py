@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.audio import Sound
-from drivers.errors import ConfigError
+from drivers.errors import not_installed
 from sim.voices import RATE_HZ, need_flite
 
 Floats = NDArray[np.float32]
@@ -49,10 +49,7 @@ def need_pyroomacoustics() -> Any:
     try:
         import pyroomacoustics
     except ImportError as exc:
-        raise ConfigError(
-            "simulated sound needs pyroomacoustics, which is not installed; run "
-            "`.venv/bin/pip install -e '.[sound]'` in Nod's folder"
-        ) from exc
+        raise not_installed("simulated sound needs pyroomacoustics", "sound") from exc
     pyroomacoustics.constants.set("num_threads", 1)  # how many add up an echo changes its last digits
     return pyroomacoustics
 

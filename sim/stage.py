@@ -16,7 +16,7 @@ import numpy as np
 
 from drivers.body import Body, Matrix, camera_pose, rotation, transform
 from drivers.camera import Image, Lens, lens_for
-from drivers.errors import ConfigError
+from drivers.errors import not_installed
 from sim.board import Board, LockstepBoard, PwmFrame
 from sim.body import LightBody, Plant
 from sim.bus_servo import ServoBus
@@ -56,10 +56,7 @@ def plant_of(physics: Physics) -> Callable[[Body, float], Plant]:
     try:
         from sim.mujoco_body import MujocoBody  # not at the top: few have it
     except ImportError as exc:
-        raise ConfigError(
-            "--physics mujoco needs MuJoCo, which is not installed; run `.venv/bin/pip install -e '.[mujoco]'` "
-            "in Nod's folder"
-        ) from exc
+        raise not_installed("--physics mujoco needs MuJoCo", "mujoco") from exc
     return MujocoBody
 
 
