@@ -226,21 +226,12 @@ class App:
 
     def _sources(self) -> Sources:
         loop = asyncio.get_running_loop()
-        bus = self.bus
         return Sources(
-            frames=bus.frames,
-            sight=bus.sight,
-            lock=bus.lock,
-            call_frames=bus.call_frames,
-            call_sight=bus.call_sight,
-            doing=bus.doing,
-            planner=bus.planner,
-            health=bus.health,
+            bus=self.bus,
             pose=self.arm.pose,
             people=lambda: self.devices.people(loop.time()),
             scene=self.devices.scene,
             urdf=urdf(self.devices.body),
-            orders=bus.orders,
             stop=self.arm.emergency_stop,
             release=self.arm.release,
         )

@@ -12,18 +12,19 @@ import cv2
 import msgspec
 import numpy as np
 
-from agent.events import Bus, Order, Pose, Reply, Sight
+from agent.events import Bus, Order, Reply, Sight
 from agent.pictures import Shown, with_images
-from agent.record_format import Crowd, Picture
+from agent.record_format import Picture
 from agent.recording import Message, Recording
 from agent.remote import Remote, Scene, Sources
 from agent.video import LOW, MOST_SIDE_PX
-from agent.viewing import Heard, Tape, Told
+from agent.viewing import Tape
 from drivers.camera import Frame
 from drivers.errors import ConfigError, Refused
 
 BEFORE_S = 3.0  # what holds at a moment was said at most so long before it
 SPOKEN = ("orders", "reply")
+AS_IT_WAS = ("pose", "people", "lock", "doing", "planner", "health")  # channels that are shown without change
 BATCH = 200  # messages read at once, half a second of them
 
 
@@ -48,29 +49,18 @@ class Player:
         self.tape = Tape(name=recording.path.name, start_s=span_s[0], end_s=span_s[1])
         self.rate = 1.0
         self._recording = recording
-        self._bus = Bus()
-        self._pose = Pose(time_s=0.0, position_rad=())
-        self._crowd = Crowd(time_s=0.0, people=())
+        self._bus = bus = Bus()
         self._at_s = self.tape.start_s  # where it was …
         self._since_s: float | None = None  # … at this loop time
         self._wound = asyncio.Event()
-        self._spoken: list[Message] = []
+        self._said: list[tuple[float, Order | Reply]] = []
         self._told = 0  # notes about the file
-        bus = self._bus
         self.sources = Sources(
-            frames=bus.frames,
-            sight=bus.sight,
-            lock=bus.lock,
-            call_frames=bus.call_frames,
-            call_sight=bus.call_sight,
-            doing=bus.doing,
-            planner=bus.planner,
-            health=bus.health,
-            pose=lambda: self._pose.position_rad,
-            people=lambda: self._crowd.people,
+            bus=bus,
+            pose=lambda: pose.position_rad if (pose := bus.pose.get()) else (),
+            people=lambda: crowd.people if (crowd := bus.people.get()) else (),
             scene=room,
             urdf=(recording.attachment("body.urdf") or b"").decode(errors="replace"),
-            orders=bus.orders,
             stop=_nothing_moves,
             release=_nothing_to_release,
             deck=self,
@@ -99,18 +89,23 @@ class Player:
 
     async def run(self, remote: Remote) -> None:
         """Play for ever. `remote` is told what is said, and at each winding what had been said until then."""
-        self._spoken = await asyncio.to_thread(lambda: list(self._recording.messages(SPOKEN)))
+        self._said = await asyncio.to_thread(self._read_said)
         self.seek(self._at_s)
         while True:
             self._wound.clear()
             time_s = self.time_s
             held = await asyncio.to_thread(self._held_at, time_s)
-            remote.begin_anew(_line(message) for message in self._spoken if message.time_s <= time_s)
+            remote.begin_anew(line for at_s, line in self._said if at_s <= time_s)
             for message in held:
                 self._show(message)
             if not self._wound.is_set():
                 await self._play_on(remote, time_s)
             await self._wound.wait()
+
+    def _read_said(self) -> list[tuple[float, Order | Reply]]:
+        """All that was said, with when."""
+        messages = self._recording.messages(SPOKEN)
+        return [(one.time_s, one.value) for one in messages if isinstance(one.value, Order | Reply)]
 
     def _held_at(self, time_s: float) -> list[Message]:
         """The newest message of each channel at a time."""
@@ -177,11 +172,7 @@ class Player:
         """Put what was recorded on its channel, as of now."""
         now_s = asyncio.get_running_loop().time()
         match message.value:
-            case Pose() as pose:
-                self._pose = pose
-            case Crowd() as crowd:
-                self._crowd = crowd
-            case Shown(image=None) | Order() | Reply():
+            case Shown(image=None):
                 pass
             case Shown(picture=picture, image=image):
                 size = (picture.width_px, picture.height_px)  # in which what was seen is told
@@ -191,7 +182,7 @@ class Player:
                 getattr(self._bus, message.channel).put(Frame(image=image, time_s=now_s, index=picture.index))
             case Sight() as sight:
                 getattr(self._bus, message.channel).put(msgspec.structs.replace(sight, time_s=now_s))
-            case value if message.channel in ("lock", "doing", "planner", "health"):
+            case value if message.channel in AS_IT_WAS:
                 getattr(self._bus, message.channel).put(value)
             case _:
                 pass  # nothing of it is on the page
@@ -208,16 +199,6 @@ async def view(file: Path, port: int | None, ready: Callable[[str], None]) -> No
             group.create_task(remote.serve(), name="page")
             group.create_task(player.run(remote), name="player")
             ready(remote.url)
-
-
-def _line(message: Message) -> Heard | Told:
-    match message.value:
-        case Order(id=order_id, text=text, source=source):
-            return Heard(order_id, text, source)
-        case Reply(order_id=order_id, kind=kind, text=text, last=last):
-            return Told(order_id, kind, text, last)
-        case _:
-            raise AssertionError(message.channel)
 
 
 def _nothing_moves(_: str) -> None:

@@ -78,8 +78,8 @@ class Remote:
         self._say_timeout_s = say_timeout_s
         self._files = dict(_read_files()) if has_page else {}
         self._has_page = has_page
-        self._camera = Stream("camera", sources.frames, sources.sight)
-        self._call = Stream("call", sources.call_frames, sources.call_sight)
+        self._camera = Stream("camera", sources.bus.frames, sources.bus.sight)
+        self._call = Stream("call", sources.bus.call_frames, sources.bus.call_sight)
         self._history: deque[Heard | Told] = deque(maxlen=HISTORY)
         self._viewers: set[Viewer] = set()
         self._newest = Newest(sources, has_viewers=lambda: bool(self._viewers))
@@ -133,18 +133,18 @@ class Remote:
 
     def tell(self, reply: Reply) -> None:
         """Show a reply to every viewer, and to whoever waits for it."""
-        self._broadcast(Told(reply.order_id, reply.kind, reply.text, reply.last))
+        self._broadcast(_shown(reply))
         if reply.order_id in self._asking:
             self._asking[reply.order_id].put(reply)
 
     def heard(self, order: Order) -> None:
         """Show an order that came another way (MQTT, the simulator); the page's own are shown already."""
-        self._broadcast(Heard(order.id, order.text[:MAX_TEXT], order.source))
+        self._broadcast(_shown(order))
 
-    def begin_anew(self, lines: Iterable[Heard | Told]) -> None:
+    def begin_anew(self, said: Iterable[Order | Reply]) -> None:
         """Everybody sees another moment of a recording: this is what was said until then."""
         self._history.clear()
-        self._history.extend(lines)
+        self._history.extend(map(_shown, said))
         hello = self._hello()
         for viewer in self._viewers:
             viewer.lines.put(hello)
@@ -169,7 +169,7 @@ class Remote:
         if not is_stop(text) and not allowance.take(now_s):
             raise Refused("too many orders at once; wait a second (stop always works)")
         order = Order(id=secrets.token_hex(6), text=text.strip(), source=source, time_s=now_s)
-        if not self._sources.orders.put(order):
+        if not self._sources.bus.orders.put(order):
             raise Refused("the robot has too many orders waiting; wait until it has finished, or stop it")
         self.heard(order)
         return order
@@ -186,11 +186,11 @@ class Remote:
 
     async def _follow_lock(self) -> None:
         # A lock names a place in the sight it was made from; the track goes on being right in the next sight.
-        seen = 0
+        seen, bus = 0, self._sources.bus
         while True:
-            lock = await self._sources.lock.after(seen)
-            seen = self._sources.lock.count
-            sight = self._sources.sight.get()
+            lock = await bus.lock.after(seen)
+            seen = bus.lock.count
+            sight = bus.sight.get()
             faces = sight.faces if sight is not None else ()
             has_face = lock.face is not None and 0 <= lock.face < len(faces)
             self._camera.locked_track = faces[lock.face or 0].track if has_face else None
@@ -352,6 +352,15 @@ class Remote:
         finally:
             del self._asking[order.id]
         return json_of(200, Answer(order_id=order.id, replies=replies))
+
+
+def _shown(said: Order | Reply) -> Heard | Told:
+    """A line of the chat."""
+    match said:
+        case Order():
+            return Heard(said.id, said.text[:MAX_TEXT], said.source)
+        case Reply():
+            return Told(said.order_id, said.kind, said.text, said.last)
 
 
 def _read_files() -> Iterator[tuple[str, tuple[str, bytes]]]:

@@ -6,9 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from agent.events import Doing, Health, Inbox, Latest, Lock, Order, PlannerStatus, Sight
+from agent.events import Bus, Latest
 from agent.viewing import SIGHT_MAX_AGE_S, Clock, Pose, Scene, Standing, State, Tape
-from drivers.camera import Frame
 
 STATE_PERIOD_S = 1 / 25
 ALIVE_PERIOD_S = 1.0  # the state is repeated so often, so that a page can tell a quiet robot from a hung one
@@ -31,19 +30,11 @@ class TapeDeck(Protocol):
 class Sources(msgspec.Struct, kw_only=True):
     """Everything the page shows and everything it may ask for."""
 
-    frames: Latest[Frame]
-    sight: Latest[Sight]
-    lock: Latest[Lock]
-    call_frames: Latest[Frame]
-    call_sight: Latest[Sight]
-    doing: Latest[Doing]
-    planner: Latest[PlannerStatus]
-    health: Latest[Health]
+    bus: Bus
     pose: Callable[[], tuple[float, ...]]
     people: Callable[[], tuple[Standing, ...]]
     scene: Scene
     urdf: str  # the body, for viewers of others
-    orders: Inbox[Order]
     stop: Callable[[str], None]
     release: Callable[[], Awaitable[None]]
     deck: TapeDeck | None = None  # a recording instead of a robot
@@ -86,17 +77,17 @@ class Newest:
 
     def now(self) -> State:
         """The state at this moment."""
-        sources = self._sources
-        health = sources.health.get()
+        bus = self._sources.bus
+        health = bus.health.get()
         if health is not None:
             health = msgspec.structs.replace(
                 health, frames_hz=round(health.frames_hz), tick_late_s=round(health.tick_late_s, 3)
             )
-        sight = sources.sight.get(SIGHT_MAX_AGE_S)
+        sight = bus.sight.get(SIGHT_MAX_AGE_S)
         return State(
-            sources.doing.get(),
-            sources.planner.get(),
+            bus.doing.get(),
+            bus.planner.get(),
             health,
-            sources.lock.get(),
+            bus.lock.get(),
             len(sight.faces) if sight else 0,
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
-from agent.events import Box, Doing, Face, Health, Inbox, Latest, Lock, PlannerStatus, Reply, Sight
+from agent.events import Box, Bus, Doing, Face, Health, Lock, PlannerStatus, Reply, Sight
 from agent.remote import Remote, Sources, Standing, scene_of
 from drivers.body import load
 from drivers.camera import Frame
@@ -33,19 +33,11 @@ class Show:
         self.stopped_s = 0.0
         self.planner = PlannerStatus(state="preparing", progress=0.43)
         self.sources = Sources(
-            frames=Latest(),
-            sight=Latest(),
-            lock=Latest(),
-            call_frames=Latest(),
-            call_sight=Latest(),
-            doing=Latest(),
-            planner=Latest(),
-            health=Latest(),
+            bus=Bus(),
             pose=self.pose,
             people=lambda: (Standing(name="Anna", x_m=1.4, y_m=0.3, z_m=1.6, yaw_rad=math.pi),),
             scene=scene_of(load()),
             urdf=urdf(load()),
-            orders=Inbox(8, drop="newest"),
             stop=self.stop,
             release=self.release,
         )
@@ -70,17 +62,19 @@ class Show:
         while True:
             now_s = loop.time()
             image = np.ascontiguousarray(np.roll(picture, index * 4, axis=1))
-            self.sources.frames.put(Frame(image=image, time_s=now_s, index=index))
-            self.sources.call_frames.put(Frame(image=image[::2, ::2], time_s=now_s, index=index))
+            self.sources.bus.frames.put(Frame(image=image, time_s=now_s, index=index))
+            self.sources.bus.call_frames.put(Frame(image=image[::2, ::2], time_s=now_s, index=index))
             faces = (
                 Face(track=1, box=Box(100, 120, 90, 110), score=1.0, distance_m=1.2),
                 Face(track=2, box=Box(400, 140, 80, 100), score=1.0),
             )
-            self.sources.sight.put(Sight(time_s=now_s, frame=index, faces=faces))
-            self.sources.lock.put(Lock(phase="locked", face=0, reason="the nearest when I woke"))
-            self.sources.doing.put(Doing(what="looking at the person on the left", why="you asked for it"))
-            self.sources.planner.put(self.planner)
-            self.sources.health.put(
+            self.sources.bus.sight.put(Sight(time_s=now_s, frame=index, faces=faces))
+            self.sources.bus.lock.put(Lock(phase="locked", face=0, reason="the nearest when I woke"))
+            self.sources.bus.doing.put(
+                Doing(what="looking at the person on the left", why="you asked for it")
+            )
+            self.sources.bus.planner.put(self.planner)
+            self.sources.bus.health.put(
                 Health(
                     link="test board",
                     is_link_up=True,
@@ -180,7 +174,7 @@ async def test_an_order_reaches_the_robot_and_its_plan_ticks_off(
     await page.fill("#text", "look left, then nod twice")
     await page.press("#text", "Enter")
     async with asyncio.timeout(10.0):
-        order = await show.sources.orders.get()
+        order = await show.sources.bus.orders.get()
     assert order.text == "look left, then nod twice"
     await expect(page.locator("#lines .order")).to_have_text("look left, then nod twice")
     remote.tell(Reply(order_id=order.id, kind="plan", text='look left; say "a; b"; nod 2'))
@@ -221,7 +215,7 @@ async def test_stop_arrives_before_what_is_said_after_it_and_latches(
     await page.fill("#text", "nod")
     await page.press("#text", "Enter")
     async with asyncio.timeout(10.0):
-        order = await show.sources.orders.get()
+        order = await show.sources.bus.orders.get()
     assert show.stopped_by == "page"
     assert show.stopped_s <= order.time_s
     print(f"stop by {how}: {1e3 * (show.stopped_s - pressed_s):.0f} ms from the press, browser and all")
@@ -244,7 +238,7 @@ async def test_a_megabyte_is_answered_with_a_line(page: Page, show: Show) -> Non
     await page.fill("#text", "nod")
     await page.press("#text", "Enter")
     async with asyncio.timeout(10.0):
-        assert (await show.sources.orders.get()).text == "nod"
+        assert (await show.sources.bus.orders.get()).text == "nod"
 
 
 async def test_a_lost_robot_is_said_and_found_again(browser: Browser, show: Show) -> None:

@@ -129,7 +129,7 @@ async def test_the_picture_is_that_of_the_moment(tmp_path: Path) -> None:
         player.rate = 0.0
         async with Remote(player.sources, 0) as remote, asyncio.TaskGroup() as group:
             task = group.create_task(player.run(remote))
-            frames = player.sources.frames
+            frames = player.sources.bus.frames
             for time_s in (105.0, 151.0, 133.5):
                 seen = frames.count
                 player.seek(time_s)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from agent import remote as remote_module
-from agent.events import Box, Doing, Face, Health, Inbox, Latest, Lock, Order, PlannerStatus, Reply, Sight
+from agent.events import Box, Bus, Doing, Face, Health, Inbox, Lock, Order, PlannerStatus, Reply, Sight
 from agent.remote import MAX_VIEWERS, Remote, Sources, Standing, scene_of
 from agent.viewing import ORDERS_AT_ONCE
 from drivers.body import load
@@ -38,19 +38,11 @@ class House:
         self.release_fails = False
         self.release_hangs = False
         self.sources = Sources(
-            frames=Latest(),
-            sight=Latest(),
-            lock=Latest(),
-            call_frames=Latest(),
-            call_sight=Latest(),
-            doing=Latest(),
-            planner=Latest(),
-            health=Latest(),
+            bus=Bus(),
             pose=lambda: (0.1, 0.2, 0.3, 0.4),
             people=lambda: (Standing(name="Anna", x_m=1.0, y_m=0.0, z_m=1.6, yaw_rad=3.1),),
             scene=scene_of(load()),
             urdf=urdf(load()),
-            orders=Inbox(8, drop="newest"),
             stop=self.stop,
             release=self.release,
         )
@@ -73,7 +65,7 @@ class House:
 
     def show(self, index: int, image: Any = PICTURE) -> None:
         now_s = asyncio.get_running_loop().time()
-        self.sources.frames.put(Frame(image=image, time_s=now_s, index=index))
+        self.sources.bus.frames.put(Frame(image=image, time_s=now_s, index=index))
 
     @asynccontextmanager
     async def viewer(self, **options: Any) -> AsyncIterator["Viewer"]:
@@ -181,7 +173,7 @@ async def test_an_order_goes_in_and_its_replies_come_out(house: House) -> None:
         assert hello["history"] == []
         assert hello["scene"]["screen_m"] == [0.24, 0.16]
         await viewer.send(type="say", text=" nod <b>twice</b> ")
-        order = await house.sources.orders.get()
+        order = await house.sources.bus.orders.get()
         assert (order.text, order.source) == ("nod <b>twice</b>", "page")
         house.remote.tell(Reply(order_id=order.id, kind="answer", text="done", last=True))
         for page in (viewer, other):
@@ -243,7 +235,7 @@ async def test_garbage_gets_one_line_and_the_connection_lives(house: House, garb
         assert "\n" not in text and len(text) < 300
         assert not await viewer.has("error", within_s=0.05)
         await viewer.send(type="say", text="nod")
-        assert (await house.sources.orders.get()).text == "nod"
+        assert (await house.sources.bus.orders.get()).text == "nod"
     assert house.stops == []
 
 
@@ -254,8 +246,8 @@ async def test_a_flood_is_held_back_but_a_stop_in_it_is_not(house: House) -> Non
         await viewer.send(type="stop")
         async with asyncio.timeout(2.0):
             await house.stopped.wait()
-    sent_on = house.sources.orders.dropped
-    while await _next_order(house.sources.orders) is not None:
+    sent_on = house.sources.bus.orders.dropped
+    while await _next_order(house.sources.bus.orders) is not None:
         sent_on += 1
     assert 1 <= sent_on <= ORDERS_AT_ONCE + 8
 
@@ -319,19 +311,19 @@ async def test_boxes_and_the_lock_come_with_the_picture(house: House) -> None:
     faces = tuple(
         Face(track=track, box=Box(10.0 * track, 5, 8, 9), score=0.9, distance_m=1.234) for track in (3, 7)
     )
-    house.sources.sight.put(Sight(time_s=now_s, frame=0, faces=faces))
-    house.sources.lock.put(Lock(phase="locked", face=1, reason="nearest"))
+    house.sources.bus.sight.put(Sight(time_s=now_s, frame=0, faces=faces))
+    house.sources.bus.lock.put(Lock(phase="locked", face=1, reason="nearest"))
     async with house.viewer() as viewer:
         await viewer.next("hello")
         house.show(0)
         marks = (await viewer.next("picture"))["marks"]
         assert [(mark["x_px"], mark["is_locked"]) for mark in marks] == [(30, False), (70, True)]
         # The next sight holds them the other way round, and the lock for it has not come yet.
-        house.sources.sight.put(Sight(time_s=now_s, frame=1, faces=faces[::-1]))
+        house.sources.bus.sight.put(Sight(time_s=now_s, frame=1, faces=faces[::-1]))
         house.show(1)
         marks = (await viewer.next("picture"))["marks"]
         assert [(mark["x_px"], mark["is_locked"]) for mark in marks] == [(70, True), (30, False)]
-        house.sources.lock.put(Lock(phase="lost", face=5, reason="gone"))
+        house.sources.bus.lock.put(Lock(phase="lost", face=5, reason="gone"))
         assert (await viewer.next("state"))["lock"]["reason"] in ("nearest", "gone")
 
 
@@ -368,9 +360,9 @@ async def test_the_body_is_there_for_viewers_of_others(house: House) -> None:
 
 
 async def test_state_for_programs(house: House) -> None:
-    house.sources.doing.put(Doing(what="looking ahead", why="nobody is here"))
-    house.sources.planner.put(PlannerStatus(state="preparing", progress=0.43))
-    house.sources.health.put(
+    house.sources.bus.doing.put(Doing(what="looking ahead", why="nobody is here"))
+    house.sources.bus.planner.put(PlannerStatus(state="preparing", progress=0.43))
+    house.sources.bus.health.put(
         Health(link="lost: unplugged", is_link_up=False, camera="film", is_camera_up=True)
     )
     async with house.client.get(house.url("api/state")) as answer:
@@ -383,7 +375,7 @@ async def test_state_for_programs(house: House) -> None:
 
 async def test_say_waits_for_the_last_reply(house: House) -> None:
     async def answer_orders() -> None:
-        order = await house.sources.orders.get()
+        order = await house.sources.bus.orders.get()
         for text in ("look left", "nod 2"):
             house.remote.tell(Reply(order_id=order.id, kind="step", text=text))
         house.remote.tell(Reply(order_id="another", kind="answer", text="not for you", last=True))
@@ -414,7 +406,7 @@ async def test_say_refuses_what_makes_no_sense(house: House) -> None:
 
 
 async def test_a_full_inbox_is_said(house: House) -> None:
-    while house.sources.orders.put(Order(id="x", text="nod", source="sim", time_s=0.0)):
+    while house.sources.bus.orders.put(Order(id="x", text="nod", source="sim", time_s=0.0)):
         pass
     async with house.viewer() as viewer:
         await viewer.send(type="say", text="nod")
