@@ -7,10 +7,11 @@ import msgspec
 
 from agent.record_format import Picture
 from agent.recording import Message
-from agent.video import decode, key_size
+from agent.video import LOW, decode, key_size
 from drivers.camera import Image
 
-MOST_S = 25.0  # a little more than from key picture to key picture
+LEAD_S = 2 * LOW.key_s  # read before a moment: within it comes a picture that needs no other
+MOST_S = 1.25 * LOW.key_s  # a little more than from key picture to key picture
 MOST_PICTURES = 120
 
 

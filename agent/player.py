@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 
 from agent.events import Bus, Order, Reply, Sight
-from agent.pictures import Shown, with_images
+from agent.pictures import LEAD_S, Shown, with_images
 from agent.record_format import Picture
 from agent.recording import Message, Recording
 from agent.remote import Remote, Scene, Sources
-from agent.video import LOW, MOST_SIDE_PX
+from agent.video import MOST_SIDE_PX
 from agent.viewing import Tape
 from drivers.camera import Frame
 from drivers.errors import ConfigError, Refused
@@ -113,14 +113,14 @@ class Player:
         for message in self._recording.messages(from_s=time_s - BEFORE_S, to_s=time_s):
             newest[message.channel] = message
         cameras = [name for name, message in newest.items() if isinstance(message.value, Picture)]
-        pictures = self._recording.messages(cameras, time_s - 2 * LOW.key_s, time_s) if cameras else ()
+        pictures = self._recording.messages(cameras, time_s - LEAD_S, time_s) if cameras else ()
         for message in with_images(pictures):
             newest[message.channel] = message
         return list(newest.values())
 
     def _from(self, time_s: float) -> Iterator[Message]:
         """All messages after a time, with their pictures, which need older ones."""
-        for message in with_images(self._recording.messages(from_s=time_s - 2 * LOW.key_s)):
+        for message in with_images(self._recording.messages(from_s=time_s - LEAD_S)):
             if message.time_s > time_s:
                 yield message
 

@@ -18,8 +18,8 @@ import msgspec
 from agent.blur import FaceBlur
 from agent.events import CHANNELS, Bus, Sight
 from agent.record_files import About, Reel, Row, Single
-from agent.record_format import LogLine, Picture, audio_of, stamped
-from agent.video import FORMAT, FULL, LOW, Encoder, Quality
+from agent.record_format import LogLine, audio_of, picture_of, stamped
+from agent.video import FULL, LOW, Encoder, Quality
 from drivers.audio import Sound
 from drivers.camera import Frame
 from drivers.errors import ConfigError, DeviceError
@@ -153,11 +153,8 @@ class Recorder:
                 reel.write(name, message, at_s)
         except OSError as exc:
             self._fail(exc, time_s)
-        except (
-            ValueError,
-            TypeError,
-            NotImplementedError,
-        ) as exc:  # one message that has no form, not all others
+        except (ValueError, TypeError, NotImplementedError) as exc:
+            # It has no form; that must not cost the others.
             if channel not in self._formless:
                 log.error("recording: a message of %s was left out (%s)", channel, exc)
             self._formless.add(channel)
@@ -244,13 +241,13 @@ class _Camera:
     def __init__(self, name: str, kept: Kept) -> None:
         self.quality = kept.quality
         self._name = name
-        self._encoder: Encoder | None = Encoder(kept.quality or LOW)
-        self._retry_s = 0.0  # after it failed
         self._blur = FaceBlur() if kept.has_blur else None
+        self.begin()
 
     def begin(self) -> None:
         """A new file: its first picture needs no other."""
         self._encoder = Encoder(self.quality or LOW)
+        self._retry_s = 0.0  # after it failed
 
     def take(self, frame: Frame) -> list[_Item]:
         if self._blur is not None:
@@ -264,28 +261,17 @@ class _Camera:
         return [item for frame in self._blur.see(sight) for item in self._packet(frame)]
 
     def _packet(self, frame: Frame) -> list[_Item]:
-        if frame.image.size == 0:
-            return []  # a camera whose seeing is modelled shows nothing
-        if self._encoder is None:
-            if frame.time_s < self._retry_s:
-                return []
-            self._encoder = Encoder(self.quality or LOW)
+        if frame.image.size == 0 or frame.time_s < self._retry_s:
+            return []
         try:
             packet = self._encoder.encode(frame.image)
         except DeviceError as exc:
             log.error("recording: no pictures of %s for %g s (%s)", self._name, RETRY_S, exc)
-            self._encoder, self._retry_s = None, frame.time_s + RETRY_S
+            self.begin()
+            self._retry_s = frame.time_s + RETRY_S
             return []
         height_px, width_px = frame.image.shape[:2]
-        picture = Picture(
-            timestamp=stamped(frame.time_s),
-            frame_id="camera" if self._name == "frames" else "call",
-            data=packet,
-            format=FORMAT,
-            index=frame.index,
-            width_px=width_px,
-            height_px=height_px,
-        )
+        picture = picture_of(self._name, packet, frame, (width_px, height_px))
         return [(self._name, picture, frame.time_s)]
 
 

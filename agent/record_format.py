@@ -14,9 +14,12 @@ from agent import events
 from agent.glance import CallGlance, Glance
 from agent.viewing import Standing
 from drivers.audio import Sound
+from drivers.camera import Frame
 
 FORMAT = 1  # of the recording; a higher one is read as far as it is known
 NANOSECONDS = 1_000_000_000
+VIDEO = "vp9"  # what `agent.video` makes
+FRAME_IDS = {"frames": "camera", "call_frames": "call"}  # which camera it is, in Foxglove's words
 TIME_DIGITS = 6
 JOINT_DIGITS, SPEED_DIGITS, HEAD_DIGITS, POINT_DIGITS = 4, 3, 5, 4  # of radians, rad/s, radians, metres
 
@@ -120,6 +123,20 @@ def audio_of(sound: Sound) -> Audio:
         format="pcm-s16",
         sample_rate=sound.rate_hz,
         number_of_channels=1,
+    )
+
+
+def picture_of(channel: str, packet: bytes, frame: Frame, size_px: tuple[int, int]) -> Picture:
+    """A camera's frame as it is recorded, with its packet and the width and height of what vision saw."""
+    width_px, height_px = size_px
+    return Picture(
+        timestamp=stamped(frame.time_s),
+        frame_id=FRAME_IDS[channel],
+        data=packet,
+        format=VIDEO,
+        index=frame.index,
+        width_px=width_px,
+        height_px=height_px,
     )
 
 

@@ -19,16 +19,15 @@ from agent.doctor import Finding
 from agent.events import Box, Doing, Health, Order, Reply, Sight
 from agent.glance import CallGlance, Glance
 from agent.origin import versions
-from agent.pictures import Shown, with_images
+from agent.pictures import LEAD_S, Shown, with_images
 from agent.record import CAMERAS
 from agent.record_files import About, Attachment, Reel, files_in
-from agent.record_format import TYPES, Audio, Crowd, LogLine, Picture, stamped
+from agent.record_format import TYPES, Audio, Crowd, LogLine, Picture, picture_of
 from agent.recording import Message, Recording
-from agent.video import FORMAT, FULL, LOW, Encoder
+from agent.video import FULL, Encoder
 from drivers.camera import Frame, Image
 from drivers.errors import ConfigError
 
-LEAD_S = 2 * LOW.key_s  # read before the part that is packed: within it comes a picture that needs no other
 ATTACHMENTS = ("body.toml", "body.urdf", "scene.json")
 ABOUT = """A report of a Nod robot, made by `nod report`.
 
@@ -247,18 +246,10 @@ class _Filter:
         return out
 
     def _out(self, camera: "_Camera", frame: Frame, image: Image) -> list[Message]:
-        width_px, height_px = camera.sizes.pop(frame.index)
+        size_px = camera.sizes.pop(frame.index)
         if frame.time_s < self._from_s:
             return []
-        picture = Picture(
-            timestamp=stamped(frame.time_s),
-            frame_id=camera.name,
-            data=camera.encoder.encode(image),
-            format=FORMAT,
-            index=frame.index,
-            width_px=width_px,
-            height_px=height_px,
-        )
+        picture = picture_of(camera.name, camera.encoder.encode(image), frame, size_px)
         return [Message(channel=camera.name, time_s=frame.time_s, value=picture)]
 
     def _alias(self, name: str) -> str:

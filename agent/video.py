@@ -22,7 +22,6 @@ import numpy as np
 from drivers.camera import Image
 from drivers.errors import DeviceError
 
-FORMAT = "vp9"
 NO_PROGRAM = "video: ffmpeg cannot be started ({}); install the package ffmpeg"
 PATIENCE_S = 5.0  # for one picture, on a machine that is busy
 SHARED = ("-hide_banner", "-loglevel", "quiet", "-threads", "1", "-probesize", "32", "-analyzeduration", "0")
@@ -72,14 +71,11 @@ class Encoder:
 
     def _begin(self, width_px: int, height_px: int) -> "_Program":
         quality = self._quality
-        taken = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width_px}x{height_px}")
         codec = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-b:v", str(quality.bits_s), "-threads", "1")
         hurry = ("-deadline", "realtime", "-cpu-used", _CPU_USED, "-lag-in-frames", "0")
         key = ("-g", str(round(quality.key_s * quality.rate_hz)))
         made = ("-fps_mode", "passthrough", "-flush_packets", "1", "-fflags", "+bitexact", "-f", "ivf")
-        return _Program(
-            *taken, "-r", f"{quality.rate_hz:g}", "-i", "pipe:0", *codec, *hurry, *key, *made, "pipe:1"
-        )
+        return _Program(*_raw(width_px, height_px, quality.rate_hz), *codec, *hurry, *key, *made, "pipe:1")
 
 
 def decode(packets: Sequence[bytes]) -> list[Image | None]:
@@ -128,10 +124,9 @@ class FilmFile:
 
     def __init__(self, path: Path, width_px: int, height_px: int, rate_hz: float) -> None:
         """Both sides are even. Raises DeviceError when there is no ffmpeg."""
-        taken = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width_px}x{height_px}", "-r", f"{rate_hz:g}")
         codec = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p")
         made = ("-movflags", "+faststart", "-f", "mp4", "-y", str(path))
-        self._program = _Program(*taken, "-i", "pipe:0", *codec, *made)
+        self._program = _Program(*_raw(width_px, height_px, rate_hz), *codec, *made)
 
     def write(self, image: Image) -> None:
         """One picture more. Raises DeviceError if no more can be written."""
@@ -198,6 +193,12 @@ class _Program:
                 raise DeviceError("video: ffmpeg has ended")
             got += some
         return bytes(got)
+
+
+def _raw(width_px: int, height_px: int, rate_hz: float) -> tuple[str, ...]:
+    """How pictures come in."""
+    size, rate = f"{width_px}x{height_px}", f"{rate_hz:g}"
+    return ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", rate, "-i", "pipe:0")
 
 
 def _command(*words: str) -> list[str]:
