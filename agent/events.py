@@ -23,15 +23,31 @@ if TYPE_CHECKING:  # these are made of what stands here
 T = TypeVar("T")
 
 
-class Latest(Generic[T]):
+class _Tapped(Generic[T]):
+    """What the recorder can look in on."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[Callable[[T, float], None], ...] = ()
+
+    @property
+    def is_tapped(self) -> bool:
+        """Whether somebody is shown every value."""
+        return bool(self._listeners)
+
+    def tap(self, listen: Callable[[T, float], None]) -> None:
+        """Have every value that is put shown to somebody more, with its time."""
+        self._listeners = (*self._listeners, listen)
+
+
+class Latest(_Tapped[T]):
     """Newest wins. A reader names the oldest age it accepts; older is None."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._value: T | None = None
         self._time_s = 0.0
         self._count = 0
         self._changed: asyncio.Event | None = None  # only while somebody waits: most values nobody waits for
-        self._listeners: tuple[Callable[[T, float], None], ...] = ()
 
     @property
     def count(self) -> int:
@@ -62,15 +78,6 @@ class Latest(Generic[T]):
             self._changed.set()
             self._changed = None
 
-    @property
-    def is_tapped(self) -> bool:
-        """Whether somebody is shown every value."""
-        return bool(self._listeners)
-
-    def tap(self, listen: Callable[[T, float], None]) -> None:
-        """Have every value shown to the recorder as well, with its time."""
-        self._listeners = (*self._listeners, listen)
-
     async def after(self, count: int) -> T:
         """Wait until more than `count` values were put, then return the newest."""
         while self._count <= count:
@@ -80,20 +87,16 @@ class Latest(Generic[T]):
         return self._value
 
 
-class Inbox(Generic[T]):
+class Inbox(_Tapped[T]):
     """A bounded queue for one reader. When full it drops the oldest or refuses the newest, and counts."""
 
     def __init__(self, size: int, drop: Literal["oldest", "newest"]) -> None:
+        super().__init__()
         self._items: deque[T] = deque()
         self._size = size
         self._drop = drop
         self._ready = asyncio.Event()
-        self._listeners: tuple[Callable[[T, float], None], ...] = ()
         self.dropped = 0
-
-    def tap(self, listen: Callable[[T, float], None]) -> None:
-        """Have every item that is taken in shown to the recorder as well, with the time of that."""
-        self._listeners = (*self._listeners, listen)
 
     def put(self, item: T) -> bool:
         """Add an item; False if it was the one that had to go."""
