@@ -149,10 +149,10 @@ def _painters_digest() -> bytes:
     return digest.digest()
 
 
-def halve(atlas: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
-    """The atlas and four smaller ones, each half the one before."""
+def halve(atlas: NDArray[np.uint8], times: int = 4) -> tuple[NDArray[np.uint8], ...]:
+    """The atlas and so many smaller ones, each half the one before."""
     levels = [np.ascontiguousarray(atlas)]
-    for _ in range(4):
+    for _ in range(times):
         a = levels[-1].astype(np.uint16)
         mean = (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2] + 2) // 4
         levels.append(np.ascontiguousarray(mean.astype(np.uint8)))

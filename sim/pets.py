@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.mesh import EXPRESSIONS, SKIN, Shape
-from sim.people import GLOSS, Actor, Person, person
+from sim.people import GLOSS, Actor, Person, halve, person
 from sim.posture import Limb, Limbs
 from sim.surfaces import SEGMENTS, Doubles, Floats, Ring, Whole, smoothstep, sweep, tube, vertex_normals
 
@@ -133,7 +133,7 @@ def pet(name: str, kind: Kind) -> Person:
     fur = _paint(kind, COATS[kind][random.Random(name).randrange(len(COATS[kind]))])
     gloss = GLOSS.copy()
     gloss[SKIN] = 8.0
-    return Person(name=name, shape=_shape(kind), atlas=(fur, _half(fur)), gloss=gloss)
+    return Person(name=name, shape=_shape(kind), atlas=halve(fur, 1), gloss=gloss)
 
 
 class _Mesh:
@@ -158,9 +158,7 @@ class _Mesh:
 
 def _shape(kind: Kind) -> Shape:
     build, whole = _BUILDS[kind], _Mesh()
-    body = tuple((0.0, ahead, up, wide, high) for ahead, up, wide, high in build.body)
-    head = tuple((0.0, ahead, up, wide, high) for ahead, up, wide, high in build.head)
-    whole.add(_level(tube(head)[0]), tube(head)[1], _wound(len(head), "head"), "head")
+    whole.add(*_level(build.head, "head"), "head")
     ahead, aside, up, radius = build.eyes
     for side in (1.0, -1.0):
         whole.add(*_ball((ahead, side * aside, up), radius, "eye"), "head")
@@ -174,7 +172,7 @@ def _shape(kind: Kind) -> Shape:
         whole.add(points[:, [2, 0, 1]], triangles, _flat(len(triangles), "ear"), "head")
     whole.add(*_ball((build.nose[0], 0.0, build.nose[1]), build.nose[2], "nose"), "head")
     head_triangles = sum(len(each) for each in whole.triangles)
-    whole.add(_level(tube(body)[0]), tube(body)[1], _wound(len(body), "body"), "body")
+    whole.add(*_level(build.body, "body"), "body")
     for place, (ahead, aside, top, radius) in enumerate(build.legs):
         for side in (1.0, -1.0):
             rings = _leg(ahead, side * aside, top, radius, is_hind=place == 1)
@@ -200,9 +198,10 @@ def _leg(ahead: float, aside: float, top: float, radius: float, is_hind: bool) -
     return tuple(rings)
 
 
-def _level(points: Doubles) -> Doubles:
-    """A tube that was built from the top down, laid along x."""
-    return points[:, [1, 0, 2]]
+def _level(rings: tuple[tuple[float, float, float, float], ...], part: str) -> tuple[Doubles, Whole, Doubles]:
+    """A tube along x, through rings (ahead, up; half width and height)."""
+    points, triangles = tube(tuple((0.0, ahead, up, wide, high) for ahead, up, wide, high in rings))
+    return points[:, [1, 0, 2]], triangles, _wound(len(rings), part)
 
 
 def _ball(centre: tuple[float, float, float], radius: float, colour: str) -> tuple[Doubles, Whole, Doubles]:
@@ -214,14 +213,14 @@ def _ball(centre: tuple[float, float, float], radius: float, colour: str) -> tup
 
 def _wound(rings: int, part: str) -> Doubles:
     """Atlas places of a tube's triangles: across the square around it, down the square along it."""
-    left, top = 0.0, _PARTS.index(part) * float(_FUR_PX)
+    top = _PARTS.index(part) * float(_FUR_PX)
     uv = []
     for ring in range(rings - 1):
         for s in range(SEGMENTS):
             u0, u1 = s / SEGMENTS, (s + 1) / SEGMENTS
             v0, v1 = ring / (rings - 1), (ring + 1) / (rings - 1)
             uv += [((u0, v0), (u1, v0), (u0, v1)), ((u1, v0), (u1, v1), (u0, v1))]
-    return np.array(uv) * (_FUR_PX - 8) + (left + 4, top + 4)
+    return np.array(uv) * (_FUR_PX - 8) + (4, top + 4)
 
 
 def _flat(triangles: int, colour: str) -> Doubles:
@@ -318,9 +317,3 @@ def _paint(kind: Kind, coat: _Coat) -> NDArray[np.uint8]:
 def _noise(rng: np.random.Generator, grain_px: int) -> Floats:
     small = rng.standard_normal((_FUR_PX // grain_px + 1, _FUR_PX // grain_px + 1), dtype=np.float32)
     return np.asarray(cv2.resize(small, (_FUR_PX, _FUR_PX), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-
-
-def _half(atlas: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    a = atlas.astype(np.uint16)
-    mean = (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2] + 2) // 4
-    return np.ascontiguousarray(mean.astype(np.uint8))

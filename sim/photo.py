@@ -132,7 +132,6 @@ def _fit_face(vertices: Floats, on_head: Doubles, wanted: Doubles) -> None:
     mean = mesh.base()
     share = smoothstep(mean.vertices[:, 2], 0.1, 0.55) * smoothstep(mean.vertices[:, 1], 5.9, 6.2)
     share = share * (1.0 - smoothstep(mean.vertices[:, 1], 7.6, 8.2)) * (mean.with_head == 1.0)
-    moved = share > 0.0
     sheet = _Sheet(on_head[:, :2], (wanted - on_head) * (1.0, 1.0, DEPTH_SHARE), STIFF_SHAPE)
 
     def shift(index: NDArray[np.integer]) -> Doubles:

@@ -160,7 +160,10 @@ class Stage:
 
     def drawn(self, time_s: float) -> tuple[Actor, ...]:
         """All whom a picture shows: everybody in the room, and the pets."""
-        return self.actors(time_s) + self.world.pets(time_s - self.start_s)
+        return self.actors(time_s) + self._pets(time_s)
+
+    def _pets(self, time_s: float) -> tuple[Actor, ...]:
+        return self.world.pets(time_s - self.start_s)
 
     def light_at(self, time_s: float) -> float:
         """How bright the room is: a fault's light while there is one."""
@@ -227,7 +230,7 @@ class Stage:
     def _view(self, renderer: Renderer, imager: Imager, time_s: float) -> Callable[[], Image]:
         """What the robot's camera sees at a time, still to be drawn."""
         taken = self._take(time_s)
-        pose, drawn = taken.camera_pose, taken.actors + self.world.pets(time_s - self.start_s)
+        pose, drawn = taken.camera_pose, taken.actors + self._pets(time_s)
         return lambda: imager.develop(renderer.draw(pose, drawn), taken.light, pose, time_s)
 
     def _see_nothing(self, time_s: float) -> Image:
