@@ -18,7 +18,7 @@ import msgspec
 from agent.blur import FaceBlur
 from agent.events import CHANNELS, Bus, Sight
 from agent.record_files import About, Reel, Row, Single
-from agent.record_format import LogLine, audio_of, picture_of, stamped
+from agent.record_format import FRAME_IDS, SEEN_IN, LogLine, audio_of, picture_of, stamped
 from agent.video import FULL, LOW, Encoder, Quality
 from drivers.audio import Sound
 from drivers.camera import Frame
@@ -30,7 +30,6 @@ POLL_S = 0.2  # how often the thread looks
 PAUSE_S = 0.0005  # between two messages: the motion tick gets the interpreter at once
 RETRY_S = 60.0  # after the disk was full
 ROOM_BYTES = 4_000_000  # written between two looks at the free space
-CAMERAS = {"frames": "sight", "call_frames": "call_sight"}  # and what is seen in their pictures
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Recorder:
         self._files = files
         self._about = about or About()
         self._kept = kept or Kept()
-        self._cameras = {name: _Camera(name, self._kept) for name in CAMERAS}
+        self._cameras = {name: _Camera(name, self._kept) for name in FRAME_IDS}
         self._gaps_s = {channel.name: 1 / channel.most_hz for channel in CHANNELS if channel.most_hz}
         self._due_s: dict[str, float] = {}
         self._reel: Reel | None = None
@@ -132,7 +131,7 @@ class Recorder:
             is_ending = self._ending.wait(POLL_S)
             while self._queue:
                 channel, value, time_s = self._queue.popleft()
-                self._frames_waiting -= channel in CAMERAS
+                self._frames_waiting -= channel in FRAME_IDS
                 self._store(channel, value, time_s)
                 if not is_ending:
                     self._ending.wait(PAUSE_S)
@@ -184,9 +183,7 @@ class Recorder:
             case Sound():
                 return [(channel, audio_of(value), time_s)] if self._kept.has_sound else []
             case Sight():
-                own = [(channel, value, time_s)]
-                cameras = [name for name, sights in CAMERAS.items() if sights == channel]
-                return own + [item for name in cameras for item in self._cameras[name].see(value)]
+                return [(channel, value, time_s), *self._cameras[SEEN_IN[channel]].see(value)]
             case _:
                 return [(channel, value, time_s)]
 

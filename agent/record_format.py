@@ -20,6 +20,7 @@ FORMAT = 1  # of the recording; a higher one is read as far as it is known
 NANOSECONDS = 1_000_000_000
 VIDEO = "vp9"  # what `agent.video` makes
 FRAME_IDS = {"frames": "camera", "call_frames": "call"}  # which camera it is, in Foxglove's words
+SEEN_IN = {"sight": "frames", "call_sight": "call_frames"}  # in which pictures
 TIME_DIGITS = 6
 JOINT_DIGITS, SPEED_DIGITS, HEAD_DIGITS, POINT_DIGITS = 4, 3, 5, 4  # of radians, rad/s, radians, metres
 

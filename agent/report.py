@@ -20,9 +20,8 @@ from agent.events import Box, Doing, Health, Order, Reply, Sight
 from agent.glance import CallGlance, Glance
 from agent.origin import versions
 from agent.pictures import LEAD_S, Shown, with_images
-from agent.record import CAMERAS
 from agent.record_files import About, Attachment, Reel, files_in
-from agent.record_format import TYPES, Audio, Crowd, LogLine, Picture, picture_of
+from agent.record_format import FRAME_IDS, SEEN_IN, TYPES, Audio, Crowd, LogLine, Picture, picture_of
 from agent.recording import Message, Recording
 from agent.video import FULL, Encoder
 from drivers.camera import Frame, Image
@@ -173,7 +172,7 @@ class _Filter:
         self._from_s = from_s
         self._names: dict[str, str] = {}
         self._search: FaceSearch | None = None
-        self._cameras = {camera: _Camera(camera) for camera in CAMERAS}
+        self._cameras = {camera: _Camera(camera) for camera in FRAME_IDS}
         if not keep.has_faces:
             try:
                 self._search = FaceSearch()
@@ -190,9 +189,7 @@ class _Filter:
             case Shown():
                 return self._picture(self._cameras[message.channel], value, message.time_s)
             case Sight() if not self._keep.has_faces:
-                for name, sights in CAMERAS.items():
-                    if sights == message.channel:
-                        out = self._see(self._cameras[name], value)
+                out = self._see(self._cameras[SEEN_IN[message.channel]], value)
                 faces = tuple(
                     msgspec.structs.replace(face, landmarks=None, embedding=None) for face in value.faces
                 )
